@@ -1,0 +1,9 @@
+//! Layer 2: plain facts between the machine and the screen, rendered as legacy text or as JSON.
+//!
+//! Only these structs are serialised. Signs and units are those of [`crate::types`]; unknown is `None` and becomes `null`.
+
+mod envelope;
+mod values;
+
+pub use envelope::{Envelope, ErrorReport, Level, Message};
+pub use values::{Instant, ReachValue, RefIdValue, ppm, reach_value, refid_value};

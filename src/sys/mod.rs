@@ -1,0 +1,46 @@
+//! Layer 3: the operating system. The only module with `unsafe`, libc, nix, socket2 and files.
+
+pub mod clock;
+pub mod process;
+
+use std::fmt;
+
+/// A system call that failed: what was tried, on what, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SysError {
+    /// The call, e.g. `adjtimex`.
+    pub operation: &'static str,
+    /// The file, address or option it was about; empty when there is none.
+    pub object: String,
+    /// The error number.
+    pub errno: nix::errno::Errno,
+}
+
+impl SysError {
+    /// Builds one; for `map_err`.
+    pub fn new(operation: &'static str, object: impl Into<String>, errno: nix::errno::Errno) -> Self {
+        Self { operation, object: object.into(), errno }
+    }
+
+    /// From an error of the standard library; one without a number counts as EIO.
+    pub fn from_io(operation: &'static str, object: impl Into<String>, error: &std::io::Error) -> Self {
+        let errno = error.raw_os_error().map_or(nix::errno::Errno::EIO, nix::errno::Errno::from_raw);
+        Self::new(operation, object, errno)
+    }
+
+    /// The C library's text of the error number, as `strerror` gives it.
+    pub fn reason(&self) -> &'static str {
+        self.errno.desc()
+    }
+}
+
+impl fmt::Display for SysError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.object.as_str() {
+            "" => write!(f, "{}: {}", self.operation, self.reason()),
+            object => write!(f, "{} {}: {}", self.operation, object, self.reason()),
+        }
+    }
+}
+
+impl std::error::Error for SysError {}

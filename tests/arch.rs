@@ -1,0 +1,105 @@
+//! The house's layering (ARCHITECTURE.md): who may import whom, and what the pure layers may not touch.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Layer → the layers it may use besides itself.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("types", &[]),
+    ("wire", &["types"]),
+    ("auth", &["types", "wire"]),
+    ("engine", &["types", "wire", "auth"]),
+    ("report", &["types"]),
+    ("config", &["types", "auth", "engine"]),
+    ("control", &["types", "wire", "auth", "engine", "report"]),
+    ("client", &["types", "wire", "auth", "report"]),
+    ("sys", &["types"]),
+    ("driver", &["types", "wire", "auth", "engine", "report", "config", "control", "client", "sys"]),
+    (
+        "applets",
+        &["types", "wire", "auth", "engine", "report", "config", "control", "client", "sys", "driver"],
+    ),
+];
+
+/// Layers that take time, packets, files and randomness as inputs.
+const PURE: &[&str] = &["types", "wire", "auth", "engine", "report", "config", "control", "client"];
+
+/// What the pure layers may not mention: unordered containers, files, clocks, streams.
+const BANNED: &[&str] = &[
+    "HashMap",
+    "HashSet",
+    "std::fs",
+    "std::env",
+    "UdpSocket",
+    "Instant::now",
+    "SystemTime",
+    "println!",
+    "eprintln!",
+];
+
+fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn complaints(layer: &str, path: &str, text: &str) -> Vec<String> {
+    let (_, allowed) = MAY_USE.iter().find(|(name, _)| *name == layer).expect("a layer of the table");
+    let mut found = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let code = line.split("//").next().unwrap_or_default();
+        for (at, _) in code.match_indices("crate::") {
+            let name: String =
+                code[at + 7..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+            let is_layer = MAY_USE.iter().any(|(layer, _)| *layer == name);
+            if is_layer && name != layer && !allowed.contains(&name.as_str()) {
+                found.push(format!("{path}:{}: {layer} may not use {name}", number + 1));
+            }
+        }
+        if PURE.contains(&layer) {
+            for word in BANNED.iter().filter(|word| code.contains(**word)) {
+                found.push(format!("{path}:{}: {word} in a pure layer", number + 1));
+            }
+        }
+        if layer == "applets" {
+            let own = path.split('/').nth(2).unwrap_or_default().trim_end_matches(".rs");
+            for (at, _) in code.match_indices("applets::") {
+                let name: String =
+                    code[at + 9..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+                let is_applet = Path::new("src/applets").join(&name).is_dir();
+                if is_applet && name != own && !own.is_empty() && own != "mod" && own != "demo" {
+                    found.push(format!("{path}:{}: applet {own} imports applet {name}", number + 1));
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_layer_uses_only_those_below_it() {
+    let mut files = Vec::new();
+    rust_files(Path::new("src"), &mut files);
+    let mut found = Vec::new();
+    for file in files {
+        let path = file.to_str().unwrap().to_owned();
+        let layer = path.trim_start_matches("src/").split(['/', '.']).next().unwrap().to_owned();
+        if !matches!(layer.as_str(), "lib" | "main") {
+            found.extend(complaints(&layer, &path, &fs::read_to_string(&file).unwrap()));
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn a_planted_edge_is_found() {
+    assert_eq!(complaints("wire", "src/wire/x.rs", "use crate::sys::clock;\n").len(), 1);
+    assert_eq!(complaints("engine", "src/engine/x.rs", "use std::collections::HashMap;\n").len(), 1);
+    assert_eq!(complaints("driver", "src/driver/x.rs", "use crate::sys::clock;\n"), Vec::<String>::new());
+    assert_eq!(complaints("types", "src/types/x.rs", "// crate::sys is above\n"), Vec::<String>::new());
+}

@@ -1,0 +1,4 @@
+//! All integration tests in one binary.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
+
+mod arch;
