@@ -1,4 +1,7 @@
 //! All integration tests in one binary.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
 
+mod applet;
 mod arch;
+mod generated;
+mod support;

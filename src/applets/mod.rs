@@ -3,7 +3,10 @@
 pub mod compat;
 pub mod getopt;
 pub mod io;
+pub mod list;
+pub mod native;
 pub mod output;
+pub mod schemas;
 
 use std::ffi::{OsStr, OsString};
 
@@ -62,7 +65,7 @@ impl Applet {
 }
 
 /// All applets, in the order of `ntpbox list`.
-pub const APPLETS: &[Applet] = &[];
+pub const APPLETS: &[Applet] = &[list::APPLET];
 
 /// How an applet was called.
 #[derive(Debug)]

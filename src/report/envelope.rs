@@ -1,15 +1,17 @@
 //! The one object that every `--json` prints (decisions.md, "`--json`").
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// What `--json` prints: always one object, on failure with `data: null` and an `error`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Envelope<'a, T: Serialize> {
     /// Name and version of the format of `data`, e.g. `ntpbox/chronyc.tracking/1`.
     pub schema: &'a str,
     /// Version of the program.
     pub ntpbox: &'a str,
     /// When the object was made (RFC 3339, UTC, ns).
+    #[schemars(extend("format" = "date-time"))]
     pub time: String,
     /// Whether the command did what it was asked.
     pub ok: bool,
@@ -24,7 +26,7 @@ pub struct Envelope<'a, T: Serialize> {
 }
 
 /// How much a [`Message`] matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Level {
     /// Worth knowing.
@@ -36,7 +38,7 @@ pub enum Level {
 }
 
 /// A remark beside the report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Message {
     /// How much it matters.
     pub level: Level,
@@ -47,7 +49,7 @@ pub struct Message {
 }
 
 /// Why a command failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ErrorReport {
     /// A kebab-case word that scripts can test.
     pub code: &'static str,

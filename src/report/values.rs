@@ -94,7 +94,7 @@ impl JsonSchema for Leap {
 
 /// An instant as RFC 3339 in UTC with nanoseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[schemars(inline)]
+#[schemars(inline, extend("format" = "date-time"))]
 pub struct Instant(String);
 
 impl From<Timestamp> for Instant {

@@ -1,0 +1,6 @@
+//! The schemas of everything that `--json` prints. Nothing in the binary reaches this list: it is for the tests.
+
+use crate::report::ReportSchema;
+
+/// One entry for each name that an applet puts into the envelope's `schema`.
+pub const REPORTS: &[ReportSchema] = &[super::list::SCHEMA];

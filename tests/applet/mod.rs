@@ -1,0 +1,4 @@
+//! Tests of the applets as programs.
+
+mod every;
+mod list;
