@@ -1,7 +1,16 @@
 //! Layer 3: the operating system. The only module with `unsafe`, libc, nix, socket2 and files.
 
 pub mod clock;
+pub mod dns;
+pub mod interface;
+pub mod log;
+pub mod net;
+pub mod ports;
 pub mod process;
+pub mod random;
+pub mod signal;
+pub mod wait;
+pub mod zone;
 
 use std::fmt;
 

@@ -1,0 +1,45 @@
+//! Network interfaces by name.
+#![expect(
+    unsafe_code,
+    reason = "ioctl(SIOCGIFINDEX); if_nametoindex shows the real machine inside a time simulator"
+)]
+
+use std::os::fd::AsRawFd;
+
+use socket2::{Domain, Socket, Type};
+
+/// The index of an interface; `None` when there is no such interface.
+pub fn index_of(name: &str) -> Option<u32> {
+    // SAFETY: an all-zero ifreq is valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // the last byte stays NUL
+    if name.is_empty() || name.len() >= request.ifr_name.len() || name.contains('\0') {
+        return None;
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = libc::c_char::from_ne_bytes([from]);
+    }
+    let any = Socket::new_raw(Domain::IPV4, Type::DGRAM, None)
+        .or_else(|_| Socket::new_raw(Domain::IPV6, Type::DGRAM, None))
+        .ok()?;
+    // SAFETY: the request is what SIOCGIFINDEX reads and writes.
+    let result = unsafe { libc::ioctl(any.as_raw_fd(), libc::SIOCGIFINDEX as _, &raw mut request) };
+    if result != 0 {
+        return None;
+    }
+    // SAFETY: the kernel filled this member.
+    u32::try_from(unsafe { request.ifr_ifru.ifru_ifindex }).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_there_and_nonsense_is_not() {
+        assert_eq!(index_of("lo"), Some(1));
+        assert_eq!(index_of("no-such-if"), None);
+        assert_eq!(index_of("a-name-longer-than-any-interface"), None);
+        assert_eq!(index_of(""), None);
+    }
+}

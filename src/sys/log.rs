@@ -1,0 +1,89 @@
+//! syslog(3).
+#![expect(unsafe_code, reason = "openlog and syslog are C variadics with static state")]
+
+use std::ffi::CString;
+use std::os::fd::AsRawFd;
+
+use nix::errno::Errno;
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// Severity; smaller is worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(i32)]
+pub enum Level {
+    /// Something failed for good.
+    Error = libc::LOG_ERR,
+    /// Something is wrong, work goes on.
+    Warning = libc::LOG_WARNING,
+    /// What the user asked to know.
+    Notice = libc::LOG_NOTICE,
+    /// Detail.
+    Info = libc::LOG_INFO,
+    /// Trace.
+    Debug = libc::LOG_DEBUG,
+}
+
+/// The connection to the system's log, facility daemon, with our pid. There is one per process: a second one replaces the first.
+#[derive(Debug)]
+pub struct Syslog {
+    reachable: bool,
+}
+
+impl Syslog {
+    /// Opens the log at once, so that it works after privileges and the file system's root are gone too.
+    /// Lines below `lowest` are dropped. A NUL in the name ends it.
+    pub fn open(ident: &str, lowest: Level) -> Self {
+        let ident = CString::new(ident.split('\0').next().unwrap_or_default()).unwrap_or_default();
+        // SAFETY: the C library keeps the pointer, hence the name is leaked: some bytes once per process.
+        unsafe { libc::openlog(ident.into_raw(), libc::LOG_PID | libc::LOG_NDELAY, libc::LOG_DAEMON) };
+        // SAFETY: a number in, a number out. LOG_UPTO(p) is the mask of all levels up to p.
+        unsafe { libc::setlogmask((1 << (lowest as i32 + 1)) - 1) };
+        Self { reachable: listener_at("/dev/log") }
+    }
+
+    /// Whether somebody listened at /dev/log when it was opened; if not, lines vanish silently (containers).
+    pub fn is_reachable(&self) -> bool {
+        self.reachable
+    }
+
+    /// Logs one line. It is data, never a format; control characters become blanks.
+    pub fn line(&self, level: Level, text: &str) {
+        let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let Ok(text) = CString::new(text) else { return };
+        // SAFETY: the format takes exactly one string, which lives through the call.
+        unsafe { libc::syslog(level as i32, c"%s".as_ptr(), text.as_ptr()) };
+    }
+}
+
+/// Whether a daemon listens on a Unix socket, datagram or stream.
+fn listener_at(path: &str) -> bool {
+    let Ok(address) = SockAddr::unix(path) else { return false };
+    [Type::DGRAM, Type::STREAM].into_iter().any(|kind| {
+        let Ok(probe) = Socket::new_raw(Domain::UNIX, kind, None) else { return false };
+        // SAFETY: the address is good for its length.
+        let result = unsafe { libc::connect(probe.as_raw_fd(), address.as_ptr().cast(), address.len()) };
+        Errno::result(result).is_ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_is_told_from_a_dead_socket() {
+        let dir = std::env::temp_dir().join(format!("ntpbox-log-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("log");
+        let text = path.to_str().unwrap();
+        assert!(!listener_at(text));
+        let listener = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        assert!(listener_at(text));
+        drop(listener);
+        assert!(!listener_at(text));
+        let stream = std::os::unix::net::UnixListener::bind(dir.join("stream")).unwrap();
+        assert!(listener_at(dir.join("stream").to_str().unwrap()));
+        drop(stream);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}
