@@ -1,0 +1,3 @@
+//! Layer 2: the sans-IO core. Time, packets, file contents and randomness come in as values; decisions go out.
+
+pub mod rtc;
