@@ -38,9 +38,9 @@ pub enum Item {
     Operand(OsString),
     /// A letter that is not in the table.
     UnknownShort(char),
-    /// A long option that is not in the table, with its dashes and without its value.
+    /// A long option that is not in the table: the word as it stands, with dashes and value (glibc prints both).
     UnknownLong(String),
-    /// A prefix that fits several long options: the word and the names that it fits.
+    /// A prefix that fits several long options: the word as it stands, and the names that it fits.
     Ambiguous(String, Vec<String>),
     /// A letter whose value is missing.
     MissingShort(char),
@@ -135,6 +135,7 @@ fn long_option<'a>(
         None => (word, None),
     };
     let name = String::from_utf8_lossy(name).into_owned();
+    let whole = || format!("--{}", String::from_utf8_lossy(word));
     let value = value.map(|v| OsStr::from_bytes(v).to_owned());
     let named = |arg: &&&Arg| all_longs(arg).any(|l| l == name);
     let fits = |arg: &&&Arg| all_longs(arg).any(|l| l.starts_with(&name));
@@ -146,12 +147,12 @@ fn long_option<'a>(
                 Long::Prefix => options.iter().filter(fits).collect(),
             };
             match candidates.as_slice() {
-                [] => return Item::UnknownLong(format!("--{name}")),
+                [] => return Item::UnknownLong(whole()),
                 [one] => *one,
                 several => {
                     let names =
                         several.iter().flat_map(|arg| all_longs(arg).filter(|l| l.starts_with(&name)));
-                    return Item::Ambiguous(format!("--{name}"), names.map(ToOwned::to_owned).collect());
+                    return Item::Ambiguous(whole(), names.map(ToOwned::to_owned).collect());
                 }
             }
         }
@@ -218,11 +219,11 @@ mod tests {
     fn long_options_by_prefix() {
         assert_eq!(run(&["--loc"], Operands::Mixed), [option("localtime", None)]);
         assert_eq!(
-            run(&["--l"], Operands::Mixed),
-            [Item::Ambiguous("--l".into(), vec!["localtime".into(), "list".into()])]
+            run(&["--l=x"], Operands::Mixed),
+            [Item::Ambiguous("--l=x".into(), vec!["localtime".into(), "list".into()])]
         );
         assert_eq!(run(&["--list=x"], Operands::Mixed), [option("list", Some("x"))]);
         assert_eq!(run(&["--localtime=x"], Operands::Mixed), [Item::UnexpectedValue("localtime".into())]);
-        assert_eq!(run(&["--zone"], Operands::Mixed), [Item::UnknownLong("--zone".into())]);
+        assert_eq!(run(&["--zone=x"], Operands::Mixed), [Item::UnknownLong("--zone=x".into())]);
     }
 }
