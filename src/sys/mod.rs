@@ -11,6 +11,7 @@ pub mod random;
 pub mod signal;
 pub mod wait;
 pub mod zone;
+pub mod rtc;
 
 use std::fmt;
 

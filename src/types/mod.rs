@@ -23,6 +23,7 @@
 pub mod civil;
 mod frequency;
 mod ntp_time;
+pub mod rtc;
 mod scalar;
 mod timestamp;
 

@@ -9,9 +9,11 @@ mod drift;
 mod write_point;
 
 pub use adjtime::{Adjtime, AdjtimeWarning, Scale};
-pub use calendar::{RtcFields, local_to_unix};
+pub use calendar::local_to_unix;
 pub use drift::{AdjustDecision, Calibration, Drift, Learn, MAX_DRIFT_FACTOR};
 pub use write_point::{WriteOrder, WritePoint, WriteStep, default_delay};
+
+pub use crate::types::rtc::RtcFields;
 
 use crate::types::Timestamp;
 
