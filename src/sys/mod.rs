@@ -8,10 +8,10 @@ pub mod net;
 pub mod ports;
 pub mod process;
 pub mod random;
+pub mod rtc;
 pub mod signal;
 pub mod wait;
 pub mod zone;
-pub mod rtc;
 
 use std::fmt;
 
