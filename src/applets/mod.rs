@@ -2,6 +2,7 @@
 
 pub mod compat;
 pub mod getopt;
+pub mod install;
 pub mod io;
 pub mod list;
 pub mod native;
@@ -65,7 +66,7 @@ impl Applet {
 }
 
 /// All applets, in the order of `ntpbox list`.
-pub const APPLETS: &[Applet] = &[list::APPLET];
+pub const APPLETS: &[Applet] = &[list::APPLET, install::APPLET];
 
 /// How an applet was called.
 #[derive(Debug)]

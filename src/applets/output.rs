@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
+use clap::Arg;
 use serde::Serialize;
 
 use super::io::Io;
@@ -45,6 +46,18 @@ pub fn split_json(args: &[OsString], out_is_tty: bool) -> Result<(Option<JsonMod
     }
     rest.extend(words.cloned());
     Ok((mode, rest))
+}
+
+/// `--json` as an entry for help, man page and completions: [`split_json`] has taken it before any parser sees the words.
+pub fn json_arg() -> Arg {
+    Arg::new("json")
+        .long("json")
+        .value_name("FORM")
+        .num_args(0..=1)
+        .require_equals(true)
+        .value_parser(["pretty", "short", "off"])
+        .hide_possible_values(true)
+        .help("Print one JSON object (pretty, short, off; alone: pretty on a terminal)")
 }
 
 /// What a command has to say in JSON.

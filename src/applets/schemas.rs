@@ -3,4 +3,4 @@
 use crate::report::ReportSchema;
 
 /// One entry for each name that an applet puts into the envelope's `schema`.
-pub const REPORTS: &[ReportSchema] = &[super::list::SCHEMA];
+pub const REPORTS: &[ReportSchema] = &[super::install::SCHEMA, super::list::SCHEMA];

@@ -3,11 +3,13 @@
 //! Only these structs are serialised. Signs and units are those of [`crate::types`]; unknown is `None` and becomes `null`.
 
 mod envelope;
+mod install;
 mod listing;
 mod schema;
 mod values;
 
 pub use envelope::{Envelope, ErrorReport, Level, Message};
+pub use install::{InstallAction, Installation, InstalledName};
 pub use listing::{ListedApplet, ListedKind, Listing};
 pub use schema::{NoData, ReportSchema};
 pub use values::{Instant, ReachValue, RefIdValue, ppm, reach_value, refid_value};

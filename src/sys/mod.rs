@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod dns;
 pub mod interface;
+pub mod links;
 pub mod log;
 pub mod net;
 pub mod ports;
@@ -15,6 +16,8 @@ pub mod zone;
 
 use std::fmt;
 
+pub use nix::errno::Errno;
+
 /// A system call that failed: what was tried, on what, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SysError {
@@ -23,18 +26,18 @@ pub struct SysError {
     /// The file, address or option it was about; empty when there is none.
     pub object: String,
     /// The error number.
-    pub errno: nix::errno::Errno,
+    pub errno: Errno,
 }
 
 impl SysError {
     /// Builds one; for `map_err`.
-    pub fn new(operation: &'static str, object: impl Into<String>, errno: nix::errno::Errno) -> Self {
+    pub fn new(operation: &'static str, object: impl Into<String>, errno: Errno) -> Self {
         Self { operation, object: object.into(), errno }
     }
 
     /// From an error of the standard library; one without a number counts as EIO.
     pub fn from_io(operation: &'static str, object: impl Into<String>, error: &std::io::Error) -> Self {
-        let errno = error.raw_os_error().map_or(nix::errno::Errno::EIO, nix::errno::Errno::from_raw);
+        let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
         Self::new(operation, object, errno)
     }
 

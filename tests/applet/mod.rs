@@ -1,4 +1,5 @@
 //! Tests of the applets as programs.
 
 mod every;
+mod install;
 mod list;
