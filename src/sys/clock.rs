@@ -223,6 +223,8 @@ fn scaled_ppm(scaled: i64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::testing::{rerun, without_clock_rights};
+    use crate::sys::user::{Capability, has_capability};
 
     #[test]
     fn clocks_run_forward() {
@@ -251,6 +253,21 @@ mod tests {
         assert_eq!((t.tv_sec, t.tv_usec), (0, -300_000));
         let t = normalised(libc::timeval { tv_sec: -3, tv_usec: 0 });
         assert_eq!((t.tv_sec, t.tv_usec), (-3, 0));
+    }
+
+    #[test]
+    fn without_the_right_both_calls_say_not_permitted_and_the_clock_stays() {
+        let name = "sys::clock::tests::without_the_right_both_calls_say_not_permitted_and_the_clock_stays";
+        let Some(prefix) = without_clock_rights() else { return };
+        if rerun(name, if prefix.is_empty() { &["env"] } else { &prefix }).is_some() {
+            return;
+        }
+        assert!(!has_capability(Capability::SysTime), "never with the right to set the clock");
+        let control = ClockControl::acquire();
+        let step = control.step(TimeDelta::from_nanos(1)).unwrap_err();
+        assert_eq!(step.to_string(), "clock_settime: Operation not permitted");
+        let slew = control.slew(TimeDelta::from_micros(1)).unwrap_err();
+        assert_eq!(slew.to_string(), "adjtime: Operation not permitted");
     }
 
     #[test]

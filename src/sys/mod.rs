@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod dns;
+pub mod file;
 pub mod interface;
 pub mod links;
 pub mod log;
@@ -11,6 +12,9 @@ pub mod process;
 pub mod random;
 pub mod rtc;
 pub mod signal;
+#[cfg(test)]
+mod testing;
+pub mod user;
 pub mod wait;
 pub mod zone;
 

@@ -1,11 +1,13 @@
 //! UDP sockets with kernel time stamps, local addresses and errors that never end a loop.
 //!
 //! Only the calls of the portable set are used: plain `socket`, `fcntl`, `setsockopt`, `bind`, `connect`, `sendmsg`,
-//! `recvmsg`, so that the unmodified binary also runs under time simulators.
+//! `recvmsg` (and their batched forms in [`batch`]), so that the unmodified binary also runs under time simulators.
 //! SO_REUSEADDR is never set: a second holder of a port is always noticed.
 
+pub mod batch;
 mod message;
 
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -16,7 +18,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use super::{SysError, clock};
 use crate::types::Timestamp;
 
-use message::{Control, set_option};
+use message::{Control, RECEIVE_CONTROL, set_option};
 
 /// The two families of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -128,6 +130,8 @@ impl Transmitted<'_> {
 pub struct UdpSocket {
     socket: Socket,
     family: Family,
+    /// `sendmmsg` does not work here (an old kernel, a simulator).
+    one_by_one: Cell<bool>,
 }
 
 impl UdpSocket {
@@ -139,7 +143,7 @@ impl UdpSocket {
     pub fn open(options: &UdpOptions) -> Result<Self, SysError> {
         let socket = Socket::new_raw(options.family.domain(), Type::DGRAM, Some(Protocol::UDP))
             .map_err(|e| SysError::from_io("socket", "", &e))?;
-        let new = Self { socket, family: options.family };
+        let new = Self { socket, family: options.family, one_by_one: Cell::new(false) };
         // type flags (SOCK_CLOEXEC) and ioctl(FIONBIO) are outside the portable set; a new socket has no other flags
         fcntl(&new.socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))
             .map_err(|e| SysError::new("fcntl", "", e))?;
@@ -203,7 +207,7 @@ impl UdpSocket {
     /// `recvmsg`: usually an ICMP error that was queued on the socket (ECONNREFUSED, EHOSTUNREACH …). It concerns an earlier
     /// packet of ours, not the socket: call again.
     pub fn receive<'b>(&self, buffer: &'b mut [u8]) -> Result<Option<Datagram<'b>>, SysError> {
-        let mut control = Control::new();
+        let mut control = Control::<RECEIVE_CONTROL>::new();
         let head = match message::receive(self.as_raw_fd(), buffer, &mut control, 0) {
             Ok(head) => head,
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
@@ -234,7 +238,7 @@ impl UdpSocket {
     /// ICMP errors in the same queue are dropped here ([`Self::receive`] reports them).
     pub fn transmitted<'b>(&self, buffer: &'b mut [u8]) -> Option<Transmitted<'b>> {
         loop {
-            let mut control = Control::new();
+            let mut control = Control::<RECEIVE_CONTROL>::new();
             let head = message::receive(self.as_raw_fd(), buffer, &mut control, libc::MSG_ERRQUEUE).ok()?;
             let found = control.decode(head.control_len);
             if let (false, Some(at)) = (found.is_error, found.stamp) {

@@ -1,6 +1,13 @@
-//! This process: how it ends.
+//! This process: how urgent it is, and how it ends.
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction};
+
+/// Asks for more of the processor (nice < 0) or less (> 0), −20 … 19. Not being allowed to is no harm, hence no result.
+#[expect(unsafe_code, reason = "setpriority is in no safe binding here")]
+pub fn set_nice(nice: i32) {
+    // SAFETY: three numbers.
+    let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
+}
 
 /// Dies of a signal as if it had never been caught, so that the parent sees it; returns when the signal did not kill.
 #[expect(unsafe_code, reason = "sigaction with the default action installs no handler")]
@@ -10,4 +17,21 @@ pub fn die_of(signal: i32) {
     // SAFETY: SIG_DFL is no Rust code, so nothing can run in signal context.
     let _ = unsafe { sigaction(signal, &default) };
     let _ = raise(signal);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::testing::rerun;
+
+    #[test]
+    fn a_process_can_be_made_less_urgent() {
+        if rerun("sys::process::tests::a_process_can_be_made_less_urgent", &["env"]).is_some() {
+            return;
+        }
+        set_nice(7);
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        let nice = stat.rsplit(')').next().unwrap().split_ascii_whitespace().nth(16).unwrap();
+        assert_eq!(nice, "7");
+    }
 }

@@ -77,24 +77,52 @@ extern "C" fn note(signal: i32) {
 mod tests {
     use std::os::fd::AsFd;
 
-    use nix::sys::signal::raise;
-
     use super::*;
+    use crate::sys::testing::rerun;
     use crate::sys::wait::{Woken, wait};
 
+    /// In a child: signals and alarms belong to the process, and other tests share this one.
     #[test]
-    fn a_caught_signal_is_pending_until_taken_and_wakes_a_wait_that_began_too_late() {
-        catch(&[Signal::SIGUSR2]).unwrap();
-        raise(Signal::SIGUSR2).unwrap();
-        assert_eq!(pending(), Some(Signal::SIGUSR2));
-        // the alarm may be delivered to any thread of the test binary: block it everywhere else is not ours to do, so only
-        // the flag is looked at here, and the wait in a child below
-        assert_eq!(take(), Some(Signal::SIGUSR2));
-        assert_eq!(take(), None);
+    fn a_signal_before_the_wait_still_ends_it() {
+        if rerun("sys::signal::tests::a_signal_before_the_wait_still_ends_it", &["env"]).is_some() {
+            return;
+        }
+        catch(&[Signal::SIGTERM, Signal::SIGINT]).unwrap();
+        ignore(&[Signal::SIGHUP]).unwrap();
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+            nix::sys::signal::kill(nix::unistd::getpid(), signal).unwrap();
+        }
+        // the test runs in a thread of its own, the alarm may wake the other one; a simulator's and our programs have but one
+        assert_eq!((pending(), take()), (Some(Signal::SIGINT), Some(Signal::SIGINT)));
+        assert_eq!((take(), take()), (Some(Signal::SIGTERM), None));
+        // SAFETY: a number in, a number out.
+        assert!(unsafe { libc::alarm(0) } > 0, "the alarm that ends a wait that began too late");
+    }
+
+    #[test]
+    fn a_wait_is_ended_by_the_signal() {
+        if rerun("sys::signal::tests::a_wait_is_ended_by_the_signal", &["env"]).is_some() {
+            return;
+        }
+        catch(&[Signal::SIGTERM]).unwrap();
+        // SAFETY: it only names this thread.
+        let me = unsafe { libc::pthread_self() };
         let (reader, _writer) = nix::unistd::pipe().unwrap();
-        assert!(
-            wait(&[reader.as_fd()], Some(crate::types::MonoTime::ZERO)).unwrap() != Woken::Ready(vec![0])
-        );
+        let deadline = crate::sys::clock::mono() + crate::types::TimeDelta::from_secs(20);
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    // SAFETY: that thread waits for the end of this scope.
+                    unsafe { libc::pthread_kill(me, libc::SIGTERM) };
+                    std::thread::yield_now();
+                }
+            });
+            let woken = wait(&[reader.as_fd()], Some(deadline)).unwrap();
+            stop.store(true, Ordering::Relaxed);
+            assert_eq!(woken, Woken::Signal);
+        });
+        assert_eq!(pending(), Some(Signal::SIGTERM));
     }
 
     #[test]

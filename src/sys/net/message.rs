@@ -4,24 +4,89 @@
     reason = "socket2 and nix offer no control messages for the time stamps of this kernel interface"
 )]
 
-use std::io;
-use std::mem::{self, MaybeUninit};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::mem;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::ptr;
 
-use libc::{c_int, c_void, cmsghdr, iovec, msghdr, sockaddr_storage, socklen_t};
+use libc::{c_int, c_void, cmsghdr, iovec, msghdr, sa_family_t, socklen_t};
 use nix::errno::Errno;
-use socket2::SockAddr;
 
 use crate::types::Timestamp;
 
 /// Room for pktinfo (40), three stamps (64) and an extended error with its address (64), and some.
-const CONTROL_LEN: usize = 256;
+pub(super) const RECEIVE_CONTROL: usize = 256;
+/// Room for the one pktinfo (40) of a packet that is sent.
+pub(super) const SEND_CONTROL: usize = 48;
 
 /// A buffer of control messages, aligned as their headers want it.
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
-pub(super) struct Control([u8; CONTROL_LEN]);
+pub(super) struct Control<const N: usize>([u8; N]);
+
+/// A socket address of either family as the kernel reads and writes it (`sockaddr_in`, `sockaddr_in6`).
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+pub(super) struct Name([u8; 32]);
+
+const NAME_V4_LEN: usize = 16;
+const NAME_V6_LEN: usize = 28;
+
+impl Name {
+    pub(super) const fn empty() -> Self {
+        Self([0; 32])
+    }
+
+    /// The C form, and how many bytes of it count.
+    pub(super) fn of(address: SocketAddr) -> (Self, socklen_t) {
+        let mut name = Self::empty();
+        let (family, len) = match address {
+            SocketAddr::V4(a) => {
+                name.0[4..8].copy_from_slice(&a.ip().octets());
+                (libc::AF_INET, NAME_V4_LEN)
+            }
+            SocketAddr::V6(a) => {
+                name.0[4..8].copy_from_slice(&a.flowinfo().to_be_bytes());
+                name.0[8..24].copy_from_slice(&a.ip().octets());
+                name.0[24..28].copy_from_slice(&a.scope_id().to_ne_bytes());
+                (libc::AF_INET6, NAME_V6_LEN)
+            }
+        };
+        name.0[..2].copy_from_slice(&family_number(family).to_ne_bytes());
+        name.0[2..4].copy_from_slice(&address.port().to_be_bytes());
+        (name, socklen_t::try_from(len).unwrap_or(0))
+    }
+
+    /// The address in the first `len` bytes; `None` for another family or too few bytes.
+    pub(super) fn decode(&self, len: socklen_t) -> Option<SocketAddr> {
+        let len = usize::try_from(len).ok()?;
+        let family = sa_family_t::from_ne_bytes([self.0[0], self.0[1]]);
+        let port = u16::from_be_bytes([self.0[2], self.0[3]]);
+        if family == family_number(libc::AF_INET) && len >= NAME_V4_LEN {
+            let address: [u8; 4] = self.0[4..8].try_into().ok()?;
+            return Some(SocketAddr::V4(SocketAddrV4::new(address.into(), port)));
+        }
+        if family == family_number(libc::AF_INET6) && len >= NAME_V6_LEN {
+            let address: [u8; 16] = self.0[8..24].try_into().ok()?;
+            let flow = u32::from_be_bytes(self.0[4..8].try_into().ok()?);
+            let scope = u32::from_ne_bytes(self.0[24..28].try_into().ok()?);
+            return Some(SocketAddr::V6(SocketAddrV6::new(address.into(), port, flow, scope)));
+        }
+        None
+    }
+
+    pub(super) fn as_mut_ptr(&mut self) -> *mut c_void {
+        self.0.as_mut_ptr().cast()
+    }
+
+    /// How many bytes the kernel may write.
+    pub(super) fn room() -> socklen_t {
+        len_of::<Self>()
+    }
+}
+
+fn family_number(family: c_int) -> sa_family_t {
+    sa_family_t::try_from(family).unwrap_or(0)
+}
 
 /// What the control messages of a packet said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,9 +109,9 @@ pub(super) struct Head {
     pub(super) control_len: usize,
 }
 
-impl Control {
+impl<const N: usize> Control<N> {
     pub(super) const fn new() -> Self {
-        Self([0; CONTROL_LEN])
+        Self([0; N])
     }
 
     pub(super) fn as_mut_ptr(&mut self) -> *mut c_void {
@@ -80,8 +145,8 @@ impl Control {
         // SAFETY: CMSG_SPACE and CMSG_LEN are arithmetic.
         let (space, len) = unsafe { (libc::CMSG_SPACE(len_of::<T>()), libc::CMSG_LEN(len_of::<T>())) };
         let space = usize::try_from(space).unwrap_or(usize::MAX);
-        debug_assert!(space <= CONTROL_LEN);
-        self.0 = [0; CONTROL_LEN];
+        debug_assert!(space <= N);
+        self.0 = [0; N];
         // SAFETY: the buffer is aligned for cmsghdr and longer than header and value.
         unsafe {
             let header: *mut cmsghdr = self.0.as_mut_ptr().cast();
@@ -96,10 +161,9 @@ impl Control {
     /// Reads the messages in the first `len` bytes.
     pub(super) fn decode(&self, len: usize) -> Said {
         let mut said = Said::default();
-        // SAFETY: an all-zero msghdr is valid.
-        let mut header: msghdr = unsafe { mem::zeroed() };
+        let mut header = empty_header();
         header.msg_control = self.0.as_ptr().cast_mut().cast();
-        header.msg_controllen = len.min(CONTROL_LEN) as _;
+        header.msg_controllen = len.min(N) as _;
         // SAFETY: the macros stay inside msg_controllen, which is inside the buffer; nothing is written through the pointers.
         let mut next = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
         while !next.is_null() {
@@ -108,8 +172,8 @@ impl Control {
             // SAFETY: as above.
             let data: *const u8 = unsafe { libc::CMSG_DATA(next) };
             let start = data as usize - self.0.as_ptr() as usize;
-            let end = start
-                .saturating_add((message.cmsg_len as usize).saturating_sub(data as usize - next as usize));
+            let end =
+                start.saturating_add(count(message.cmsg_len).saturating_sub(data as usize - next as usize));
             said.note(message.cmsg_level, message.cmsg_type, self.0.get(start..end).unwrap_or_default());
             // SAFETY: as above.
             next = unsafe { libc::CMSG_NXTHDR(&raw const header, next) };
@@ -166,16 +230,15 @@ pub(super) fn send(
     to: Option<SocketAddr>,
     from: Option<IpAddr>,
 ) -> Result<(), Errno> {
-    let to = to.map(SockAddr::from);
-    let mut control = Control::new();
-    let mut part = iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    // SAFETY: an all-zero msghdr is valid.
-    let mut header: msghdr = unsafe { mem::zeroed() };
+    let mut name = to.map(Name::of);
+    let mut control = Control::<SEND_CONTROL>::new();
+    let mut part = part_to_send(bytes);
+    let mut header = empty_header();
     header.msg_iov = &raw mut part;
     header.msg_iovlen = 1;
-    if let Some(to) = &to {
-        header.msg_name = to.as_ptr().cast_mut().cast();
-        header.msg_namelen = to.len();
+    if let Some((name, len)) = &mut name {
+        header.msg_name = name.as_mut_ptr();
+        header.msg_namelen = *len;
     }
     if let Some(from) = from {
         header.msg_controllen = control.encode_source(from) as _;
@@ -194,46 +257,46 @@ pub(super) fn send(
 pub(super) fn receive(
     fd: c_int,
     buffer: &mut [u8],
-    control: &mut Control,
+    control: &mut Control<RECEIVE_CONTROL>,
     flags: c_int,
 ) -> Result<Head, Errno> {
     let mut part = iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    let mut name = MaybeUninit::<sockaddr_storage>::zeroed();
-    // SAFETY: an all-zero msghdr is valid.
-    let mut header: msghdr = unsafe { mem::zeroed() };
-    header.msg_name = name.as_mut_ptr().cast();
-    header.msg_namelen = len_of::<sockaddr_storage>();
+    let mut name = Name::empty();
+    let mut header = empty_header();
+    header.msg_name = name.as_mut_ptr();
+    header.msg_namelen = Name::room();
     header.msg_iov = &raw mut part;
     header.msg_iovlen = 1;
     header.msg_control = control.as_mut_ptr();
-    header.msg_controllen = CONTROL_LEN as _;
+    header.msg_controllen = RECEIVE_CONTROL as _;
     // SAFETY: all pointers in the header are good for their lengths until the call returns.
     let len = Errno::result(unsafe { libc::recvmsg(fd, &raw mut header, flags) })?;
     Ok(Head {
         len: usize::try_from(len).unwrap_or(0).min(buffer.len()),
         truncated: header.msg_flags & libc::MSG_TRUNC != 0,
-        // SAFETY: the storage was zeroed, hence every byte of it is initialised.
-        from: address(unsafe { name.assume_init_ref() }, header.msg_namelen),
-        control_len: header.msg_controllen as usize,
+        from: name.decode(header.msg_namelen),
+        control_len: count(header.msg_controllen),
     })
 }
 
-/// The address in a storage of which the kernel filled `len` bytes.
-pub(super) fn address(storage: &sockaddr_storage, len: socklen_t) -> Option<SocketAddr> {
-    let copied = |to: &mut sockaddr_storage| *to = *storage;
-    // SAFETY: the closure makes the storage a copy of one that the kernel filled, `len` bytes of it.
-    let made = unsafe {
-        SockAddr::try_init(|to, to_len| {
-            copied(&mut *to.cast());
-            *to_len = len;
-            Ok::<(), io::Error>(())
-        })
-    };
-    made.ok().and_then(|((), address)| address.as_socket())
+/// An iovec over bytes that the kernel only reads.
+pub(super) fn part_to_send(bytes: &[u8]) -> iovec {
+    iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
+}
+
+/// A header that points nowhere.
+pub(super) fn empty_header() -> msghdr {
+    // SAFETY: null pointers and zero lengths are valid in all members.
+    unsafe { mem::zeroed() }
+}
+
+/// A length of the C library, whose type is not the same in all of them.
+pub(super) fn count(len: impl TryInto<usize>) -> usize {
+    len.try_into().unwrap_or(0)
 }
 
 /// `size_of::<T>()` as the socket calls want it.
-pub(super) fn len_of<T>() -> socklen_t {
+fn len_of<T>() -> socklen_t {
     socklen_t::try_from(size_of::<T>()).unwrap_or(socklen_t::MAX)
 }
 
@@ -247,4 +310,38 @@ fn read<T: Copy>(data: &[u8]) -> Option<T> {
 fn timestamp(t: libc::timespec) -> Option<Timestamp> {
     (t.tv_sec != 0 || t.tv_nsec != 0)
         .then(|| Timestamp::from_unix(t.tv_sec, u32::try_from(t.tv_nsec).unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_go_to_c_and_back() {
+        for text in ["192.0.2.1:123", "[2001:db8::1]:65535", "[fe80::1%7]:1", "0.0.0.0:0"] {
+            let address: SocketAddr = text.parse().unwrap();
+            let (name, len) = Name::of(address);
+            assert_eq!(name.decode(len), Some(address));
+            assert_eq!(name.decode(len - 1), None);
+            let by_socket2 = socket2::SockAddr::from(address);
+            assert_eq!(by_socket2.len(), len);
+            assert_eq!(by_socket2.as_socket(), Some(address));
+        }
+        assert_eq!(Name::empty().decode(16), None);
+    }
+
+    #[test]
+    fn a_source_address_reads_back_as_the_local_address() {
+        for text in ["192.0.2.1", "2001:db8::1"] {
+            let address: IpAddr = text.parse().unwrap();
+            let mut control = Control::<SEND_CONTROL>::new();
+            let len = control.encode_source(address);
+            let said = control.decode(len);
+            assert_eq!(said, Said { to: Some(address), ..Said::default() });
+            // cut anywhere: nothing, never a panic
+            for cut in 0..len {
+                let _ = control.decode(cut);
+            }
+        }
+    }
 }

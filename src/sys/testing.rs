@@ -1,0 +1,42 @@
+//! For the tests of this layer: a test that runs itself in a child process, where it may lose privileges or catch signals.
+
+use std::process::{Command, Output};
+
+const MARK: &str = "NTPBOX_TEST_CHILD";
+
+/// In the test itself: runs that one test (its full path, `sys::x::tests::name`) in a child behind `prefix` (e.g. `setpriv …`)
+/// and returns its output; in the child: `None`.
+pub(super) fn rerun(test: &str, prefix: &[&str]) -> Option<Output> {
+    if std::env::var_os(MARK).is_some() {
+        return None;
+    }
+    let me = std::env::current_exe().expect("the test binary");
+    let mut words = prefix.iter().map(std::ffi::OsStr::new).chain([me.as_os_str()]);
+    let mut command = Command::new(words.next().expect("a program"));
+    command.args(words).args(["--exact", test, "--nocapture", "--test-threads=1"]).env(MARK, "1");
+    let output = command.output().expect("the child starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{test} in the child:\n{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(text.contains("1 passed"), "{test} is not the name of a test:\n{text}");
+    Some(output)
+}
+
+/// The words that start a program without the right to set the clock; `None` (with a printed reason) where that cannot be had.
+pub(super) fn without_clock_rights() -> Option<Vec<&'static str>> {
+    if !super::user::has_capability(super::user::Capability::SysTime) {
+        return Some(Vec::new());
+    }
+    let words = vec!["setpriv", "--bounding-set=-sys_time", "--inh-caps=-sys_time"];
+    if Command::new("setpriv").arg("--version").output().is_ok_and(|o| o.status.success()) {
+        return Some(words);
+    }
+    #[expect(clippy::print_stderr, reason = "a test says why it was skipped")]
+    {
+        eprintln!("skipped: we may set the clock, and setpriv is missing to give that up");
+    }
+    None
+}
