@@ -3,5 +3,7 @@
 
 mod applet;
 mod arch;
+mod asked;
+mod compat;
 mod generated;
 mod support;
