@@ -9,6 +9,7 @@
 //! 4. [`applets`]: command lines, texts and exit codes of the tools that are replaced.
 
 pub mod applets;
+pub mod auth;
 pub mod engine;
 pub mod report;
 pub mod sys;

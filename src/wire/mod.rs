@@ -2,4 +2,5 @@
 #![deny(clippy::indexing_slicing)]
 
 pub mod cmdmon;
+pub mod ext;
 pub mod ntp;
