@@ -1,10 +1,14 @@
 //! Layer 5: the tools. One table of applets drives dispatch, `list`, `install`, man pages and completions.
 
 pub mod compat;
+pub mod completions;
+pub mod generate;
 pub mod getopt;
 pub mod install;
 pub mod io;
 pub mod list;
+pub mod man;
+pub mod markdown;
 pub mod native;
 pub mod output;
 pub mod schemas;
@@ -66,7 +70,7 @@ impl Applet {
 }
 
 /// All applets, in the order of `ntpbox list`.
-pub const APPLETS: &[Applet] = &[list::APPLET, install::APPLET];
+pub const APPLETS: &[Applet] = &[list::APPLET, install::APPLET, completions::APPLET, man::APPLET];
 
 /// How an applet was called.
 #[derive(Debug)]

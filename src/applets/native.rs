@@ -6,7 +6,7 @@ use clap::{ArgMatches, Command};
 use super::io::Io;
 use super::output::{Answer, json_arg, print_json};
 use super::{Invocation, Outcome};
-use crate::report::{ErrorReport, Message, NoData};
+use crate::report::{Document, ErrorReport, Message, NoData};
 use crate::sys::{Errno, SysError, clock};
 
 /// The command line is wrong.
@@ -38,6 +38,18 @@ pub fn parse(
         write!(io.err, "{text}");
         answer_failure(schema, USAGE, &report, &[], invocation, io)
     })
+}
+
+/// Prints a generated text, or the envelope around it under `--json`.
+pub fn print_document(schema: &str, document: &Document, invocation: &Invocation, io: &mut Io) -> Outcome {
+    match invocation.json {
+        Some(mode) => {
+            let answer = Answer { schema, data: Some(document), messages: &[], error: None };
+            print_json(io, mode, clock::now(), Outcome::SUCCESS, &answer);
+        }
+        None => write!(io.out, "{}", document.text),
+    }
+    Outcome::SUCCESS
 }
 
 /// Says why a native verb failed: a line on stderr, another for the advice, and the envelope under `--json`.

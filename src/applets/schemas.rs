@@ -3,4 +3,5 @@
 use crate::report::ReportSchema;
 
 /// One entry for each name that an applet puts into the envelope's `schema`.
-pub const REPORTS: &[ReportSchema] = &[super::install::SCHEMA, super::list::SCHEMA];
+pub const REPORTS: &[ReportSchema] =
+    &[super::completions::SCHEMA, super::install::SCHEMA, super::list::SCHEMA, super::man::SCHEMA];

@@ -2,12 +2,14 @@
 //!
 //! Only these structs are serialised. Signs and units are those of [`crate::types`]; unknown is `None` and becomes `null`.
 
+mod document;
 mod envelope;
 mod install;
 mod listing;
 mod schema;
 mod values;
 
+pub use document::Document;
 pub use envelope::{Envelope, ErrorReport, Level, Message};
 pub use install::{InstallAction, Installation, InstalledName};
 pub use listing::{ListedApplet, ListedKind, Listing};
