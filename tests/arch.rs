@@ -103,3 +103,82 @@ fn a_planted_edge_is_found() {
     assert_eq!(complaints("driver", "src/driver/x.rs", "use crate::sys::clock;\n"), Vec::<String>::new());
     assert_eq!(complaints("types", "src/types/x.rs", "// crate::sys is above\n"), Vec::<String>::new());
 }
+
+/// The page about the code.
+const PAGE: &str = "ARCHITECTURE.md";
+
+/// The text of a section.
+fn section<'a>(page: &'a str, title: &str) -> &'a str {
+    let at = page.find(&format!("\n## {title}\n")).unwrap_or_else(|| panic!("{PAGE} has no section {title}"));
+    let body = &page[at + 4 + title.len()..];
+    &body[..body.find("\n## ").unwrap_or(body.len())]
+}
+
+/// Words in backticks that are paths of this tree.
+fn paths(text: &str) -> impl Iterator<Item = &str> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted.filter(|word| {
+        let top = word.split('/').next().unwrap_or_default();
+        let in_tree = word.contains('/') && Path::new(top).is_dir() || word.ends_with(".rs");
+        in_tree && !word.contains(' ')
+    })
+}
+
+#[test]
+fn every_path_of_the_page_exists() {
+    let page = fs::read_to_string(PAGE).unwrap();
+    let missing: Vec<_> = paths(&page).filter(|path| !Path::new(path).exists()).collect();
+    assert!(missing.is_empty(), "{PAGE} names what is not there: {missing:?}");
+    assert!(page.lines().count() <= 200, "{PAGE} is longer than 200 lines");
+}
+
+#[test]
+fn every_source_file_is_on_the_map() {
+    let page = fs::read_to_string(PAGE).unwrap();
+    let map: Vec<_> = paths(section(&page, "Code map")).collect();
+    let mut files = Vec::new();
+    rust_files(Path::new("src"), &mut files);
+    rust_files(Path::new("tests"), &mut files);
+    let lost = files.iter().filter_map(|file| file.to_str()).filter(|file| {
+        // `src/x/tests.rs` belongs to `src/x.rs` and to `src/x/mod.rs`
+        let covers = |path: &&str| {
+            let own_dir = path.strip_suffix("mod.rs").or_else(|| path.strip_suffix(".rs"));
+            file == path
+                || path.ends_with('/') && file.starts_with(path)
+                || own_dir.is_some_and(|dir| *file == format!("{}/tests.rs", dir.trim_end_matches('/')))
+        };
+        !map.iter().any(covers)
+    });
+    let lost: Vec<_> = lost.collect();
+    assert!(lost.is_empty(), "no line in {PAGE}, section Code map: {lost:?}");
+}
+
+#[test]
+fn every_dependency_has_its_reason() {
+    let page = fs::read_to_string(PAGE).unwrap();
+    let manifest = fs::read_to_string("Cargo.toml").unwrap();
+    let listed: Vec<_> = section(&page, "Dependencies")
+        .lines()
+        .filter_map(|line| line.strip_prefix("| "))
+        .flat_map(|row| row.split('|').next().unwrap_or_default().split_whitespace())
+        .collect();
+    let mut inside = false;
+    let mut count = 0;
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            inside = line.contains("dependencies]");
+        } else if let (true, Some((name, _))) = (inside, line.split_once(" =")) {
+            count += 1;
+            assert!(listed.contains(&name), "{PAGE} does not say why we depend on {name}");
+        }
+    }
+    assert!(count > 10, "Cargo.toml was not understood");
+    for name in
+        listed.iter().filter(|name| !matches!(**name, "crate" | "(dev)") && !name.starts_with(['`', '-']))
+    {
+        assert!(
+            manifest.contains(&format!("\n{name} =")),
+            "{PAGE} explains {name}, which Cargo.toml does not have"
+        );
+    }
+}

@@ -6,4 +6,5 @@ mod arch;
 mod asked;
 mod compat;
 mod generated;
+mod readme;
 mod support;
