@@ -6,6 +6,7 @@ use ntpbox::applets::generate::files;
 use ntpbox::applets::schemas::REPORTS;
 use ntpbox::applets::{APPLETS, Kind};
 
+use crate::asked::skipped;
 use crate::support::check_committed;
 use crate::support::cli::{command, finish};
 
@@ -86,7 +87,7 @@ fn every_applet_is_documented() {
 fn the_scripts_are_accepted_by_their_shells() {
     for (shell, program) in [("bash", "bash"), ("zsh", "zsh"), ("fish", "fish")] {
         let Some(path) = find(program) else {
-            eprintln!("skipped: {program} is not installed");
+            skipped(&format!("{program} is not installed"));
             continue;
         };
         for (file, _) in files().iter().filter(|(file, _)| file.starts_with(&format!("completions/{shell}/")))
@@ -102,7 +103,7 @@ fn the_scripts_are_accepted_by_their_shells() {
 #[test]
 fn the_pages_are_good_roff() {
     let Some(groff) = find("groff") else {
-        eprintln!("skipped: groff is not installed");
+        skipped("groff is not installed");
         return;
     };
     for (file, text) in
