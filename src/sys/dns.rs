@@ -17,7 +17,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use super::net::Family;
 use super::wait::{Woken, wait};
-use super::{SysError, clock};
+use super::{SysError, clock, signal};
 use crate::types::{MonoTime, TimeDelta};
 
 mod libcalls;
@@ -256,7 +256,7 @@ fn all<T: Clone>(
                 match wait(&[fd], Some(deadline))? {
                     Woken::Ready(_) => {}
                     Woken::Deadline => break,
-                    Woken::Signal if super::signal::pending().is_some() => return Ok(Looked::Signal),
+                    Woken::Signal if signal::pending().is_some() => return Ok(Looked::Signal),
                     Woken::Signal => continue,
                 }
             }
@@ -326,6 +326,8 @@ pub fn deadline_in(timeout: TimeDelta) -> MonoTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::net::{UdpOptions, UdpSocket};
+    use crate::sys::testing::{own_network, rerun};
 
     fn forward(name: &str, family: Option<Family>) -> Query {
         Query::Forward { name: name.to_owned(), family, port: 123 }
@@ -381,6 +383,42 @@ mod tests {
             panic!()
         };
         assert!(results[0].is_err());
+    }
+
+    /// In a child with a network and a resolv.conf of its own, whose name server takes every question and never answers.
+    #[test]
+    fn a_silent_name_server_costs_one_deadline_for_all_names_and_a_signal_ends_it() {
+        let name =
+            "sys::dns::tests::a_silent_name_server_costs_one_deadline_for_all_names_and_a_signal_ends_it";
+        let Some(prefix) =
+            own_network("echo nameserver 127.0.0.1 > $T/resolv; mount --bind $T/resolv /etc/resolv.conf")
+        else {
+            return;
+        };
+        if rerun(name, &prefix.iter().map(String::as_str).collect::<Vec<_>>()).is_some() {
+            return;
+        }
+        let server = UdpSocket::open(&UdpOptions::server("127.0.0.1:53".parse().unwrap())).unwrap();
+        let names = ["a.example", "b.example", "127.0.0.9", "c.example"].map(str::to_owned);
+        let started = clock::mono();
+        let deadline = started + TimeDelta::from_millis(200);
+        let Looked::Done(results) = addresses_of(&names, None, 123, deadline).unwrap() else { panic!() };
+        let took = clock::mono() - started;
+        assert!((200..1500).contains(&(took.as_nanos() / 1_000_000)), "{took:?}");
+        for slow in [0, 1, 3] {
+            assert_eq!(results[slow], Err(LookupError::AGAIN));
+        }
+        assert!(results[2].is_ok());
+        assert!(server.receive(&mut [0; 512]).unwrap().is_some(), "the name server was asked");
+
+        signal::catch(&[signal::Signal::SIGTERM]).unwrap();
+        nix::sys::signal::kill(nix::unistd::getpid(), signal::Signal::SIGTERM).unwrap();
+        let looked = addresses_of(&names, None, 123, deadline_in(FORWARD_TIMEOUT)).unwrap();
+        assert_eq!(looked, Looked::Signal);
+        assert!(
+            clock::mono() - started < TimeDelta::from_secs(5),
+            "threads still ask, nobody waits for them"
+        );
     }
 
     #[test]

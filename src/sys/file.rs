@@ -173,6 +173,7 @@ fn copy_attributes(from: &Path, to: &File) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::testing::{own_network, rerun};
 
     /// A directory of its own for each test, gone afterwards.
     struct Dir(PathBuf);
@@ -271,6 +272,21 @@ mod tests {
         let comm = Path::new("/proc/thread-self/comm");
         assert_eq!(replace(comm, b"in-place", 0o644), Ok(Replaced::InPlace));
         assert_eq!(fs::read_to_string(comm).unwrap(), "in-place\n");
+    }
+
+    /// A bind mount refuses the rename (EBUSY).
+    #[test]
+    fn a_mounted_file_is_written_in_place() {
+        let prepare = "echo long old content > $T/f; mkdir $T/d; touch $T/d/f; mount --bind $T/f $T/d/f";
+        let Some(prefix) = own_network(prepare) else { return };
+        let name = "sys::file::tests::a_mounted_file_is_written_in_place";
+        if rerun(name, &prefix.iter().map(String::as_str).collect::<Vec<_>>()).is_some() {
+            return;
+        }
+        let path = Path::new("/mnt/d/f");
+        assert_eq!(replace(path, b"new", 0o644), Ok(Replaced::InPlace));
+        assert_eq!(fs::read("/mnt/f").unwrap(), b"new");
+        assert_eq!(fs::read_dir("/mnt/d").unwrap().count(), 1);
     }
 
     #[test]

@@ -7,11 +7,13 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
+use super::process;
+
 /// A process (or a socket whose process is hidden from us) that holds a port.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Holder {
     /// Its process; `None` when it is another user's, in another namespace, or gone.
-    pub pid: Option<i32>,
+    pub pid: Option<u32>,
     /// Its name (at most 15 characters, control characters replaced by `?`); empty when unknown.
     pub command: String,
     /// The address that the socket is bound to.
@@ -39,29 +41,17 @@ pub fn holders(port: u16) -> Vec<Holder> {
     }
     let mut found = BTreeSet::new();
     let mut known = BTreeSet::new();
-    for pid in processes() {
+    for pid in process::numbers() {
         let open = socket_inodes(Path::new(&format!("/proc/{pid}/fd")));
         for socket in sockets.iter().filter(|socket| open.contains(&socket.inode)) {
             known.insert(socket.inode);
-            found.insert(Holder { pid: Some(pid), command: command_of(pid), address: socket.address });
+            found.insert(Holder { pid: Some(pid), command: process::name_of(pid), address: socket.address });
         }
     }
     for socket in sockets.iter().filter(|socket| !known.contains(&socket.inode)) {
         found.insert(Holder { pid: None, command: String::new(), address: socket.address });
     }
     found.into_iter().collect()
-}
-
-/// The name of a process as /proc/PID/comm has it; empty when it is gone.
-pub fn command_of(pid: i32) -> String {
-    let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
-    let name = String::from_utf8_lossy(&name);
-    name.trim_end_matches('\n').chars().take(64).map(|c| if c.is_control() { '?' } else { c }).collect()
-}
-
-fn processes() -> Vec<i32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 fn socket_inodes(fd_dir: &Path) -> BTreeSet<u64> {
@@ -135,17 +125,12 @@ mod tests {
                 continue;
             };
             let local = socket.local_address().unwrap();
-            let ours = i32::try_from(std::process::id()).unwrap();
+            let ours = std::process::id();
             let found = holders(local.port());
             let holder = found.iter().find(|h| h.pid == Some(ours)).expect("ourselves");
             assert_eq!(holder.address, local.ip());
-            assert_eq!(holder.command, command_of(ours));
+            assert_eq!(holder.command, process::name_of(ours));
             assert!(!holder.command.is_empty());
         }
-    }
-
-    #[test]
-    fn a_process_that_is_gone_has_no_name() {
-        assert_eq!(command_of(-1), "");
     }
 }

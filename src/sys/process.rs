@@ -1,4 +1,4 @@
-//! This process: how urgent it is, and how it ends.
+//! Processes: the others by number and name; how urgent this one is, and how it ends.
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction};
 
@@ -8,6 +8,22 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, si
 #[expect(unsafe_code, reason = "an extern block, though an empty one")]
 #[link(name = "gcc_eh", kind = "static", modifiers = "-bundle")]
 unsafe extern "C" {}
+
+/// The numbers of all processes that we may see, ascending.
+pub(super) fn numbers() -> Vec<u32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let mut numbers: Vec<u32> =
+        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// The name of a process as /proc/PID/comm has it, control characters replaced by `?`; empty when it is gone.
+pub fn name_of(pid: u32) -> String {
+    let name = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let name = String::from_utf8_lossy(&name);
+    name.trim_end().chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
 
 /// Asks for more of the processor (nice < 0) or less (> 0), −20 … 19. Not being allowed to is no harm, hence no result.
 #[expect(unsafe_code, reason = "setpriority is in no safe binding here")]
@@ -30,6 +46,14 @@ pub fn die_of(signal: i32) {
 mod tests {
     use super::*;
     use crate::sys::testing::rerun;
+
+    #[test]
+    fn we_are_among_the_processes_and_nobody_is_not() {
+        let ours = std::process::id();
+        assert!(numbers().contains(&ours) && numbers().is_sorted());
+        assert!(!name_of(ours).is_empty());
+        assert_eq!(name_of(0), "");
+    }
 
     #[test]
     fn a_process_can_be_made_less_urgent() {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::SysError;
+use super::{SysError, process};
 use crate::types::rtc::RtcFields;
 
 /// Where RTCs are looked for, in this order (util-linux 2.41).
@@ -251,17 +251,8 @@ pub fn holders(path: &str) -> Vec<Holder> {
                 .is_ok_and(|m| m.file_type().is_char_device() && m.rdev() == device.rdev())
         })
     };
-    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let mut pids: Vec<u32> =
-        processes.filter_map(Result::ok).filter_map(|e| e.file_name().to_str()?.parse().ok()).collect();
-    pids.sort_unstable();
-    pids.retain(|&pid| pid != std::process::id() && holds(pid));
-    pids.into_iter().map(|pid| Holder { pid, name: process_name(pid) }).collect()
-}
-
-fn process_name(pid: u32) -> String {
-    let text = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
-    String::from_utf8_lossy(&text).trim_end().chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    let others = process::numbers().into_iter().filter(|&pid| pid != std::process::id() && holds(pid));
+    others.map(|pid| Holder { pid, name: process::name_of(pid) }).collect()
 }
 
 /// `struct timezone`.

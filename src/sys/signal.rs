@@ -1,14 +1,15 @@
 //! Caught signals: flags that a loop looks at when a wait was interrupted.
 //!
-//! No signalfd and no pipe (portable-io.md). A signal that arrives between the look at the flags and the wait would be slept
-//! over; so the handler arms `alarm(1)`, whose SIGALRM interrupts that wait a second later, again until the flags were taken.
+//! No signalfd and no pipe (portable-io.md). A signal that arrives between [`super::wait`]'s look at the flags and its `select`
+//! would be slept over; so the handler arms `alarm(1)`, whose SIGALRM interrupts that wait a second later, again until the flags were taken.
 //! SIGPIPE stays ignored, as Rust's runtime leaves it.
 #![expect(unsafe_code, reason = "a signal handler; it only touches atomics and calls alarm(2)")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+pub use nix::sys::signal::Signal;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, sigaction};
 
 use super::SysError;
 
@@ -92,11 +93,12 @@ mod tests {
         for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
             nix::sys::signal::kill(nix::unistd::getpid(), signal).unwrap();
         }
-        // the test runs in a thread of its own, the alarm may wake the other one; a simulator's and our programs have but one
+        let (reader, _writer) = nix::unistd::pipe().unwrap();
+        assert_eq!(wait(&[reader.as_fd()], None).unwrap(), Woken::Signal);
         assert_eq!((pending(), take()), (Some(Signal::SIGINT), Some(Signal::SIGINT)));
         assert_eq!((take(), take()), (Some(Signal::SIGTERM), None));
         // SAFETY: a number in, a number out.
-        assert!(unsafe { libc::alarm(0) } > 0, "the alarm that ends a wait that began too late");
+        assert!(unsafe { libc::alarm(0) } > 0, "the alarm that ends a select that began too late");
     }
 
     #[test]

@@ -34,9 +34,27 @@ pub(super) fn without_clock_rights() -> Option<Vec<&'static str>> {
     if Command::new("setpriv").arg("--version").output().is_ok_and(|o| o.status.success()) {
         return Some(words);
     }
-    #[expect(clippy::print_stderr, reason = "a test says why it was skipped")]
-    {
-        eprintln!("skipped: we may set the clock, and setpriv is missing to give that up");
-    }
+    skipped("we may set the clock, and setpriv is missing to give that up");
     None
+}
+
+/// The words that start a program in mount and network namespaces of its own, loopback up, after the shell commands `prepare`
+/// (`$T` is an empty directory); `None` (with a printed reason) where that is not permitted.
+pub(super) fn own_network(prepare: &str) -> Option<Vec<String>> {
+    // the directory is gone with the mount namespace
+    let script = format!(
+        "T=/mnt; mount -t tmpfs ntpbox-test $T && ip link set lo up || exit; {prepare} || exit; exec \"$@\""
+    );
+    let words = ["unshare", "--mount", "--net", "sh", "-c", &script, "sh"].map(str::to_owned);
+    let tried = Command::new("unshare").args(&words[1..]).arg("true").output();
+    if tried.is_ok_and(|o| o.status.success()) {
+        return Some(words.into());
+    }
+    skipped("no right to make namespaces");
+    None
+}
+
+#[expect(clippy::print_stderr, reason = "a test says why it was skipped")]
+pub(super) fn skipped(reason: &str) {
+    eprintln!("skipped: {reason}");
 }

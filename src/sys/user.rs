@@ -176,7 +176,7 @@ fn write_capabilities(to: Capabilities) -> Result<(), Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::testing::rerun;
+    use crate::sys::testing::{rerun, skipped};
 
     #[test]
     fn users_and_groups_are_found_or_not() {
@@ -203,14 +203,13 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::print_stderr, reason = "a test says why it was skipped")]
     fn root_becomes_a_user_that_keeps_only_what_is_named() {
         if !is_root() || !has_capability(Capability::NetBindService) {
-            eprintln!("skipped: needs root");
+            skipped("needs root");
             return;
         }
         let Some(user) = find_user("nobody").unwrap() else {
-            eprintln!("skipped: there is no user nobody");
+            skipped("there is no user nobody");
             return;
         };
         if rerun("sys::user::tests::root_becomes_a_user_that_keeps_only_what_is_named", &["env"]).is_some() {

@@ -7,7 +7,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::select::{FdSet, select};
 use nix::sys::time::TimeVal;
 
-use super::{SysError, clock};
+use super::{SysError, clock, signal};
 use crate::types::{MonoTime, TimeDelta};
 
 /// Why [`wait`] returned.
@@ -18,7 +18,7 @@ pub enum Woken {
     Ready(Vec<usize>),
     /// The deadline came first.
     Deadline,
-    /// A signal was caught: look at the flags of [`super::signal`].
+    /// A signal was caught, during the wait or before it, and [`super::signal::take`] has not taken it yet.
     Signal,
 }
 
@@ -46,6 +46,9 @@ pub fn wait_writable(fd: BorrowedFd<'_>, deadline: Option<MonoTime>) -> Result<W
 }
 
 fn wait_side(fds: &[BorrowedFd<'_>], deadline: Option<MonoTime>, side: Side) -> Result<Woken, SysError> {
+    if signal::pending().is_some() {
+        return Ok(Woken::Signal);
+    }
     // a select that sleeps longer than a day might be refused; waking once a day costs nothing
     let left = deadline.map(|d| (d - clock::mono()).clamp(TimeDelta::ZERO, TimeDelta::from_secs(86_400)));
     if fds.iter().any(|fd| !usize::try_from(fd.as_raw_fd()).is_ok_and(|n| n < libc::FD_SETSIZE)) {
