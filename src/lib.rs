@@ -10,6 +10,8 @@
 
 pub mod applets;
 pub mod auth;
+pub mod config;
+pub mod driver;
 pub mod engine;
 pub mod report;
 pub mod sys;

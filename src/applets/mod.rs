@@ -10,6 +10,7 @@ pub mod list;
 pub mod man;
 pub mod markdown;
 pub mod native;
+pub mod ntpdate;
 pub mod output;
 pub mod schemas;
 
@@ -17,9 +18,13 @@ use std::ffi::{OsStr, OsString};
 
 use self::io::Io;
 use self::output::JsonMode;
+use crate::types::Timestamp;
 
 /// Version of the program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Date of the release commit, 2026-11-21 10:00:00 UTC: in version lines, and as a date that is surely past.
+pub const RELEASED: Timestamp = Timestamp::from_unix(1_795_255_200, 0);
 
 /// How a process ends. Only `main` acts on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +75,14 @@ impl Applet {
 }
 
 /// All applets, in the order of `ntpbox list`.
-pub const APPLETS: &[Applet] = &[list::APPLET, install::APPLET, completions::APPLET, man::APPLET];
+#[rustfmt::skip] // one a line: each comes and goes alone
+pub const APPLETS: &[Applet] = &[
+    ntpdate::APPLET,
+    list::APPLET,
+    install::APPLET,
+    completions::APPLET,
+    man::APPLET,
+];
 
 /// How an applet was called.
 #[derive(Debug)]

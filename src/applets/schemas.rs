@@ -3,5 +3,11 @@
 use crate::report::ReportSchema;
 
 /// One entry for each name that an applet puts into the envelope's `schema`.
-pub const REPORTS: &[ReportSchema] =
-    &[super::completions::SCHEMA, super::install::SCHEMA, super::list::SCHEMA, super::man::SCHEMA];
+#[rustfmt::skip] // one a line: each comes and goes alone
+pub const REPORTS: &[ReportSchema] = &[
+    super::completions::SCHEMA,
+    super::install::SCHEMA,
+    super::list::SCHEMA,
+    super::man::SCHEMA,
+    super::ntpdate::SCHEMA,
+];

@@ -6,6 +6,7 @@ mod document;
 mod envelope;
 mod install;
 mod listing;
+pub mod ntpdate;
 mod schema;
 mod values;
 

@@ -3,3 +3,4 @@
 mod every;
 mod install;
 mod list;
+mod ntpdate;

@@ -1,0 +1,4 @@
+//! Layer 3: configuration text → typed values. Text in, values and complaints out; files are read by the caller.
+#![deny(clippy::indexing_slicing)]
+
+pub mod sysconfig;

@@ -1,0 +1,3 @@
+//! Layer 4: the loops that join the sans-IO cores with the operating system.
+
+pub mod oneshot;
