@@ -26,10 +26,34 @@ end
 
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -s h -l help -d 'Print help'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -s V -l version -d 'Print version'
+complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "ntpdate" -d 'set the clock from NTP servers, once'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "list" -d 'List the applets'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "install" -d 'Give the box its legacy names in a directory'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "man" -d 'Print the manual page of an applet'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s a -d 'Authenticate with this key of the key file' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s e -d 'Time that signing a request takes (obsolete)' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s k -d 'Key file [default: /etc/ntp/keys]' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s o -d 'NTP version of the requests [default: 4]' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s p -d 'Ask each server for exactly N samples, 1 to 8 [default: as many as help, at most 4]' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s t -d 'Wait this long for each answer, in steps of 0.2 [default: 1]' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s U -d 'Drop root to this user, keeping only the right to set the clock' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -l interval -d 'Gap between two packets to one server [default: 2, on loopback 0]' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -l port -d 'Port of the servers [default: 123]' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -l json -d 'Print one JSON object instead of text' -r -f -a "pretty\t''
+short\t''
+off\t''"
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s 4 -d 'Resolve names to IPv4 addresses only'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s 6 -d 'Resolve names to IPv6 addresses only'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s b -d 'Always step the clock'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s B -d 'Always slew the clock'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s d -d 'Do everything but adjust, and print a trace; may be repeated'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s q -d 'Ask only: print a row per server, do not adjust'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s s -d 'Log to syslog instead of the terminal'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s u -d 'Send from an unprivileged port'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s v -d 'Log the version, and why servers were rejected'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s h -l help -d 'Print help'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -l version -d 'Print the version'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand list" -l json -d 'Print one JSON object (pretty, short, off; alone: pretty on a terminal)' -r -f -a "pretty\t''
 short\t''
 off\t''"

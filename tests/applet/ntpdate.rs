@@ -207,7 +207,8 @@ fn unfit_servers_are_refused_with_a_reason() {
 
 #[test]
 fn forged_replies_do_not_count() {
-    let forgeries: [fn(&[u8]) -> Vec<Vec<u8>>; 3] = [
+    type Forgery = fn(&[u8]) -> Vec<Vec<u8>>;
+    let forgeries: [Forgery; 3] = [
         |request| vec![honest(request, TimeDelta::from_secs(9)).emit()[..47].to_vec()],
         |request| {
             let header = honest(request, TimeDelta::from_secs(9));

@@ -7,6 +7,9 @@ use crate::engine::rng::SplitMix;
 const TODAY: Timestamp = Timestamp::from_unix(1_795_239_272, 0);
 const MS: i64 = 1_000_000;
 
+/// Turns the honest answer into the datagrams that arrive: after a delay, from an address.
+type Mangle = fn(&Header, SocketAddr) -> Vec<(TimeDelta, SocketAddr, Vec<u8>)>;
+
 /// How a simulated server behaves.
 #[derive(Clone)]
 struct Host {
@@ -21,8 +24,7 @@ struct Host {
     refid: RefId,
     /// Which requests (0 = the first) stay without an answer.
     loses: fn(u32) -> bool,
-    /// Turns the honest answer into the datagrams that arrive: after a delay, from an address.
-    mangle: fn(&Header, SocketAddr) -> Vec<(TimeDelta, SocketAddr, Vec<u8>)>,
+    mangle: Mangle,
     asked: u32,
 }
 
@@ -303,7 +305,7 @@ fn duplicates_count_once() {
 
 #[test]
 fn forged_answers_are_not_taken() {
-    let forgeries: [(fn(&Header, SocketAddr) -> Vec<(TimeDelta, SocketAddr, Vec<u8>)>, Trace); 5] = [
+    let forgeries: [(Mangle, Trace); 5] = [
         (
             |header, from| {
                 let origin = NtpTimestamp::from_bits(header.origin.to_bits() ^ 1);
