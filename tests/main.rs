@@ -8,3 +8,4 @@ mod compat;
 mod generated;
 mod readme;
 mod support;
+mod vm;

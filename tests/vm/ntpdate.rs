@@ -1,0 +1,74 @@
+//! `ntpdate` that really steps and slews (issue 7, "Must show").
+
+use ntpbox::applets::find;
+
+use super::{Guest, Ran, Wire};
+use crate::asked::skipped;
+
+/// The offsets that `step|adjust time server A offset N sec` and `server A, … offset N, …` lines with this text report.
+fn offsets(ran: &Ran, text: &str) -> Vec<f64> {
+    let number = |line: &str| line.split_once(" offset ")?.1.split([',', ' ']).next()?.parse().ok();
+    ran.out.lines().filter(|line| line.contains(text)).map(|line| number(line).unwrap_or(f64::NAN)).collect()
+}
+
+fn has_ntpdate() -> bool {
+    let has = find("ntpdate", true).is_some();
+    if !has {
+        skipped("ntpbox has no ntpdate");
+    }
+    has
+}
+
+#[test]
+fn steps_from_decades_and_slews_fifths_of_a_second() {
+    if !has_ntpdate() {
+        return;
+    }
+    let Some(ran) = Guest::new().virtual_time().run(
+        "responder 127.0.0.1 110240 >/dev/null & sleep 1
+         ntpdate -u 127.0.0.1 && ntpdate -q 127.0.0.1 || exit 1
+         date -s @100 >/dev/null; date +%Y
+         ntpdate -u 127.0.0.1 && ntpdate -q 127.0.0.1 || exit 2
+         responder 127.0.0.2 0.2 >/dev/null & sleep 1
+         ntpdate -u 127.0.0.2 || exit 3
+         sleep 405; ntpdate -q 127.0.0.2",
+    ) else {
+        return;
+    };
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let steps = offsets(&ran, " step time server 127.0.0.1 ");
+    assert_eq!(steps.len(), 2, "{ran:?}");
+    assert!((steps[0] - 110_240.0).abs() < 0.005, "{ran:?}");
+    assert!(ran.out.contains("\n1970\n") && steps[1] > 1.7e9, "{ran:?}");
+    let after_steps = offsets(&ran, "server 127.0.0.1, stratum 1,");
+    assert!(after_steps.len() == 2 && after_steps.iter().all(|left| left.abs() < 0.005), "{ran:?}");
+    // the start of the slew, then the log line of the query 405 s later
+    let slews = offsets(&ran, " adjust time server 127.0.0.2 ");
+    assert!(slews.len() == 2 && (slews[0] - 0.2).abs() < 0.001 && slews[1].abs() < 0.002, "{ran:?}");
+}
+
+#[test]
+fn asks_from_port_123_over_a_wire() {
+    if !has_ntpdate() {
+        return;
+    }
+    let wire = Wire::new("port123");
+    let [server_end, client_end] = wire.ends();
+    let server = std::thread::spawn(move || {
+        Guest::new().option(&["--net", "10.9.0.1/24", "--wire", &server_end]).run(
+            "responder 10.9.0.1 3000 >log & i=0
+             until grep -q ' 10.9.0.2:123$' log || [ $i = 400 ]; do usleep 100000; i=$((i+1)); done
+             sleep 3; sort log | uniq -c",
+        )
+    });
+    let client = Guest::new().option(&["--net", "10.9.0.2/24", "--wire", &client_end]).run(
+        "i=0; until ntpdate -q -p 1 10.9.0.1 >/dev/null 2>&1 || [ $i = 100 ]; do usleep 200000; i=$((i+1)); done
+         ntpdate 10.9.0.1; echo exit $?",
+    );
+    let (Some(client), Some(server)) = (client, server.join().unwrap()) else { return };
+    assert!(client.out.ends_with("exit 0\n"), "{client:?}\n{server:?}");
+    let steps = offsets(&client, " step time server 10.9.0.1 ");
+    // two guests that started seconds apart from one machine's clock
+    assert!(steps.len() == 1 && (steps[0] - 3000.0).abs() < 60.0, "{client:?}");
+    assert!(server.out.contains("request from 10.9.0.2:123\n"), "{server:?}");
+}
