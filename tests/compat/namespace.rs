@@ -419,7 +419,7 @@ fn a_process_that_could_set_the_clock_is_refused() {
     assert_eq!(host.sh("exit 3").code, Some(3));
     assert_eq!(host.sh("kill -TERM $$").signal, Some(15));
     // the guard itself, outside of setpriv: it must see the capability of this test's own process
-    let mask = fs::read_to_string("/proc/self/status").unwrap();
+    let mask = fs::read_to_string("/proc/thread-self/status").unwrap();
     let own = mask.lines().find_map(|l| l.strip_prefix("CapBnd:")).unwrap().trim();
     let could = u64::from_str_radix(own, 16).unwrap() & SYS_TIME != 0;
     let ran = Command::new("sh").args(["-c", GUARD, "guard", "/", "0", "true"]).output().unwrap();

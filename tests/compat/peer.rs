@@ -1,12 +1,12 @@
 //! Programs: of Debian packages, unpacked beside this system, and our own.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
 use crate::asked::skipped;
+use crate::support::cli;
 
 /// Whose client a test runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,15 +105,5 @@ pub(crate) fn our(name: &str) -> Option<PathBuf> {
         skipped(&format!("ntpbox has no {name}"));
         return None;
     }
-    // beside each other, so that every test process finds the same links
-    let links = Path::new(env!("CARGO_TARGET_TMPDIR")).join("links");
-    fs::create_dir_all(&links).unwrap();
-    let link = links.join(name);
-    let target = Path::new(env!("CARGO_BIN_EXE_ntpbox"));
-    if fs::read_link(&link).ok().as_deref() != Some(target) {
-        let fresh = links.join(format!(".{name}-{}-{:?}", std::process::id(), std::thread::current().id()));
-        std::os::unix::fs::symlink(target, &fresh).unwrap();
-        fs::rename(&fresh, &link).unwrap();
-    }
-    Some(link)
+    Some(cli::bin().join(name))
 }
