@@ -72,7 +72,13 @@ fn complaints(layer: &str, path: &str, text: &str) -> Vec<String> {
                 let name: String =
                     code[at + 9..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
                 let is_applet = Path::new("src/applets").join(&name).is_dir();
-                if is_applet && name != own && !own.is_empty() && own != "mod" && own != "demo" {
+                if !name.is_empty()
+                    && is_applet
+                    && name != own
+                    && !own.is_empty()
+                    && own != "mod"
+                    && own != "demo"
+                {
                     found.push(format!("{path}:{}: applet {own} imports applet {name}", number + 1));
                 }
             }

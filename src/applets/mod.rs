@@ -4,6 +4,7 @@ pub mod compat;
 pub mod completions;
 pub mod generate;
 pub mod getopt;
+pub mod hwclock;
 pub mod install;
 pub mod io;
 pub mod list;
@@ -78,6 +79,7 @@ impl Applet {
 #[rustfmt::skip] // one a line: each comes and goes alone
 pub const APPLETS: &[Applet] = &[
     ntpdate::APPLET,
+    hwclock::APPLET,
     list::APPLET,
     install::APPLET,
     completions::APPLET,

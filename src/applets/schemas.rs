@@ -6,6 +6,9 @@ use crate::report::ReportSchema;
 #[rustfmt::skip] // one a line: each comes and goes alone
 pub const REPORTS: &[ReportSchema] = &[
     super::completions::SCHEMA,
+    super::hwclock::SCHEMA,
+    super::hwclock::PARAMETER_SCHEMA,
+    super::hwclock::VOLTAGE_SCHEMA,
     super::install::SCHEMA,
     super::list::SCHEMA,
     super::man::SCHEMA,

@@ -1,3 +1,4 @@
 //! Layer 4: the loops that join the sans-IO cores with the operating system.
 
 pub mod oneshot;
+pub mod rtc;

@@ -7,6 +7,7 @@ mod envelope;
 mod install;
 mod listing;
 pub mod ntpdate;
+mod rtc;
 mod schema;
 mod values;
 
@@ -14,5 +15,9 @@ pub use document::Document;
 pub use envelope::{Envelope, ErrorReport, Level, Message};
 pub use install::{InstallAction, Installation, InstalledName};
 pub use listing::{ListedApplet, ListedKind, Listing};
+pub use rtc::{
+    AdjtimeReport, CalibrationReport, DriftReport, HwclockReport, KernelTimeReport, RtcParameterReport,
+    RtcVoltageReport, RtcWriteReport,
+};
 pub use schema::{NoData, ReportSchema};
 pub use values::{Instant, ReachValue, RefIdValue, ppm, reach_value, refid_value};

@@ -103,6 +103,14 @@ impl From<Timestamp> for Instant {
     }
 }
 
+impl Instant {
+    /// Of seconds since 1970 and ns within the second; `None` outside of the years 0 … 9999, which RFC 3339 cannot write.
+    pub fn from_unix(secs: i64, nanos: u32) -> Option<Self> {
+        let c = civil::CivilTime::from_unix(secs, nanos, 0);
+        (0..=9999).contains(&c.year).then(|| Self(civil::rfc3339_civil(&c)))
+    }
+}
+
 /// `{"hex":"7F000001","text":"127.0.0.1"}`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(inline)]

@@ -12,6 +12,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::clock::ClockControl;
 use super::{SysError, process};
 use crate::types::rtc::RtcFields;
 
@@ -127,7 +128,7 @@ impl Device {
     /// # Errors
     /// `EACCES` without CAP_SYS_TIME, `EINVAL` for a date that the chip cannot hold.
     #[expect(unsafe_code, reason = "ioctl")]
-    pub fn set(&self, fields: &RtcFields) -> Result<(), SysError> {
+    pub fn set(&self, _: &ClockControl, fields: &RtcFields) -> Result<(), SysError> {
         let t = KernelTime {
             sec: fields.second,
             min: fields.minute,
@@ -186,7 +187,13 @@ impl Device {
     /// # Errors
     /// `EINVAL` if the driver does not have it or not such a value, `EACCES` without CAP_SYS_TIME.
     #[expect(unsafe_code, reason = "ioctl")]
-    pub fn set_parameter(&self, param: u64, index: u32, value: u64) -> Result<(), SysError> {
+    pub fn set_parameter(
+        &self,
+        _: &ClockControl,
+        param: u64,
+        index: u32,
+        value: u64,
+    ) -> Result<(), SysError> {
         let p = KernelParam { param, value, index, pad: 0 };
         // SAFETY: the kernel reads a `struct rtc_param`, which `KernelParam` is.
         unsafe { ioctl::param_set(self.file.as_raw_fd(), &raw const p) }
@@ -285,7 +292,7 @@ pub fn kernel_zone() -> Result<i32, SysError> {
 /// # Errors
 /// `EPERM` without CAP_SYS_TIME, `EINVAL` beyond ±15 h.
 #[expect(unsafe_code, reason = "the C library's wrapper does not pass the zone on")]
-pub fn set_kernel_zone(minutes_west: i32) -> Result<(), SysError> {
+pub fn set_kernel_zone(_: &ClockControl, minutes_west: i32) -> Result<(), SysError> {
     let zone = KernelZone { minutes_west, dst_time: 0 };
     let no_time = std::ptr::null::<libc::timeval>();
     // SAFETY: the kernel reads a `struct timezone`, which `KernelZone` is; a null time is allowed.

@@ -103,7 +103,11 @@ pub fn date_of_days(days: i64) -> (i64, u8, u8) {
 
 /// RFC 3339 in UTC with nine digits: `2026-11-21T05:34:32.120378308Z`.
 pub fn rfc3339(t: Timestamp) -> String {
-    let c = CivilTime::from_timestamp(t, 0);
+    rfc3339_civil(&CivilTime::from_timestamp(t, 0))
+}
+
+/// The same of a calendar reading at offset 0.
+pub fn rfc3339_civil(c: &CivilTime) -> String {
     format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:09}Z",
         c.year, c.month, c.day, c.hour, c.minute, c.second, c.nanosecond

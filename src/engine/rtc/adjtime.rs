@@ -106,6 +106,13 @@ impl Adjtime {
     }
 }
 
+/// A number as `strtod` reads it (blanks before it, hexadecimal, `inf`, `nan`), and what follows it; `None` if there is none.
+pub fn parse_double(text: &[u8]) -> Option<(f64, &[u8])> {
+    let mut scan = Scanner(text);
+    let number = scan.double()?;
+    Some((number, scan.0))
+}
+
 /// `fgets`: up to and with the next newline, at most [`LINE_LIMIT`] bytes.
 fn next_line<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
     let end = rest.iter().take(LINE_LIMIT).position(|&b| b == b'\n').map_or(LINE_LIMIT, |at| at + 1);

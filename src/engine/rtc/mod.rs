@@ -8,7 +8,7 @@ mod calendar;
 mod drift;
 mod write_point;
 
-pub use adjtime::{Adjtime, AdjtimeWarning, Scale};
+pub use adjtime::{Adjtime, AdjtimeWarning, Scale, parse_double};
 pub use calendar::local_to_unix;
 pub use drift::{AdjustDecision, Calibration, Drift, Learn, MAX_DRIFT_FACTOR};
 pub use write_point::{WriteOrder, WritePoint, WriteStep, default_delay};

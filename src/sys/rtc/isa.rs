@@ -5,6 +5,7 @@ use std::arch::asm;
 use nix::errno::Errno;
 
 use crate::sys::SysError;
+use crate::sys::clock::ClockControl;
 use crate::types::rtc::RtcFields;
 
 /// Port that selects a register.
@@ -75,7 +76,7 @@ impl Ports {
     }
 
     /// Sets the registers, at once, and restarts the second.
-    pub fn set(&mut self, fields: &RtcFields) {
+    pub fn set(&mut self, _: &ClockControl, fields: &RtcFields) {
         let control = self.register(CONTROL_B);
         let frequency = self.register(CONTROL_A);
         self.set_register(CONTROL_B, control | SET);
