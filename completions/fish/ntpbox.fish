@@ -27,6 +27,7 @@ end
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -s h -l help -d 'Print help'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -s V -l version -d 'Print version'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "ntpdate" -d 'set the clock from NTP servers, once'
+complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "hwclock" -d 'Time clocks utility.'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "list" -d 'List the applets'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "install" -d 'Give the box its legacy names in a directory'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
@@ -54,6 +55,37 @@ complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s u -d 'Send fro
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s v -d 'Log the version, and why servers were rejected'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s h -l help -d 'Print help'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -l version -d 'Print the version'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -s d -l ul-debug -d 'print debugging information' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l param-get -d 'display the RTC parameter' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l param-set -d 'set the RTC parameter' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l param-index -d 'parameter index (default 0)' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l date -d 'date/time input for --set and --predict' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l delay -d 'delay used when set new RTC time' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -s f -l rtc -d 'use an alternate file to /dev/rtc0' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l adjfile -d 'use an alternate file to /etc/adjtime' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l json -d 'Print one JSON object (pretty, short, off; alone: pretty on a terminal)' -r -f -a "pretty\t''
+short\t''
+off\t''"
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -s a -l adjust -d 'adjust the RTC to account for systematic drift'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -s h -l help -d 'display this help'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -s l -l localtime -d 'the RTC timescale is Local'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -s r -l show -d 'display the RTC time'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -s s -l hctosys -d 'set the system time from the RTC'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -s u -l utc -d 'the RTC timescale is UTC'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -s V -l version -d 'display version'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -s w -l systohc -d 'set the RTC from the system time'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -s D -l debug -d 'deprecated, use --verbose'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -s v -l verbose -d 'display more details'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l set -d 'set the RTC according to --date'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l vl-read -d 'read voltage low information'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l vl-clear -d 'clear voltage low information'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l noadjfile -d 'do not use /etc/adjtime'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l directisa -d 'use the ISA bus instead of /dev/rtc0 access'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l test -d 'dry run; implies --verbose'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l systz -d 'send timescale configurations to the kernel'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l predict -d 'predict the drifted RTC time according to --date'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l get -d 'display drift corrected RTC time'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l update-drift -d 'update the RTC drift factor'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand list" -l json -d 'Print one JSON object (pretty, short, off; alone: pretty on a terminal)' -r -f -a "pretty\t''
 short\t''
 off\t''"
