@@ -4,8 +4,13 @@
 mod applet;
 mod arch;
 mod asked;
+#[path = "fuzz/bodies.rs"]
+mod bodies;
 mod compat;
 mod generated;
+mod packets;
+mod props;
 mod readme;
+mod replay;
 mod support;
 mod vm;
