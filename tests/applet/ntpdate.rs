@@ -354,7 +354,7 @@ fn what_cannot_be_written_is_said_and_what_was_asked_is_still_done() {
 #[test]
 fn a_duplicated_address_is_asked_once_and_has_one_row() {
     let fake = server(|header| header);
-    let ran = fake.ask(&["-q", "127.0.0.1", "127.1"]);
+    let ran = fake.ask(&["-q", "-p", "1", "127.0.0.1", "127.1"]);
     assert_eq!(ran.stdout.matches("server 127.0.0.1,").count(), 1, "{}", ran.stdout);
     assert_eq!(fake.asked(), 1);
 }
