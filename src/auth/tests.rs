@@ -205,6 +205,12 @@ fn lines_of_the_other_dialect_are_recognised() {
     assert_eq!(secret(&ring, 7), Some((Algorithm::Sha1, vec![1, 2])));
     assert_eq!(secret(&ring, 8), Some((Algorithm::Sha256, b"more-than-twenty-characters#".to_vec())));
 
+    let (ring, diagnostics) =
+        parse("1 AES 2b7e151628aed2a6abf7158809cf4f3c\n2 SHA-256 abc\n3 AES-256 x\n", Dialect::Ntp);
+    assert_eq!(diagnostics, Vec::<String>::new());
+    let algorithms: Vec<_> = ring.iter().map(|(_, key)| key.algorithm()).collect();
+    assert_eq!(algorithms, [Algorithm::Aes128Cmac, Algorithm::Sha256, Algorithm::Aes256Cmac]);
+
     let (ring, diagnostics) = parse("1 M abc\n2 sha1 0102\n", Dialect::Chrony);
     assert_eq!(diagnostics, Vec::<String>::new());
     assert_eq!(secret(&ring, 1), Some((Algorithm::Md5, b"abc".to_vec())));
