@@ -51,7 +51,8 @@ fn wait_side(fds: &[BorrowedFd<'_>], deadline: Option<MonoTime>, side: Side) -> 
     }
     // a select that sleeps longer than a day might be refused; waking once a day costs nothing
     let left = deadline.map(|d| (d - clock::mono()).clamp(TimeDelta::ZERO, TimeDelta::from_secs(86_400)));
-    if fds.iter().any(|fd| !usize::try_from(fd.as_raw_fd()).is_ok_and(|n| n < libc::FD_SETSIZE)) {
+    let highest = fds.iter().map(AsRawFd::as_raw_fd).max().unwrap_or(-1);
+    if usize::try_from(highest).is_ok_and(|n| n >= libc::FD_SETSIZE) {
         return wait_by_poll(fds, left, side);
     }
     let mut first = FdSet::new();
@@ -69,7 +70,7 @@ fn wait_side(fds: &[BorrowedFd<'_>], deadline: Option<MonoTime>, side: Side) -> 
         Side::Readable => (Some(&mut first), None),
         Side::Writable => (None, Some(&mut first)),
     };
-    let count = match select(None, read.take(), write.take(), &mut errors, &mut timeout) {
+    let count = match select(highest + 1, read.take(), write.take(), &mut errors, &mut timeout) {
         Ok(count) => count,
         Err(Errno::EINTR) => return Ok(Woken::Signal),
         Err(errno) => return Err(SysError::new("select", "", errno)),
