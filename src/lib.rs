@@ -6,7 +6,8 @@
 //! 1. [`wire`]: bytes ↔ meaning, never panicking; [`auth`]: keys and MACs.
 //! 2. [`engine`]: the sans-IO core: time, packets and randomness come in, actions go out; [`report`]: plain facts to print.
 //! 3. [`sys`]: everything that touches the operating system, and all `unsafe`.
-//! 4. [`applets`]: command lines, texts and exit codes of the tools that are replaced.
+//! 4. [`driver`]: the loops that join the core with the operating system.
+//! 5. [`applets`]: command lines, texts and exit codes of the tools that are replaced.
 
 pub mod applets;
 pub mod auth;

@@ -28,10 +28,11 @@ complete -c ntpbox -n "__fish_ntpbox_needs_command" -s h -l help -d 'Print help'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -s V -l version -d 'Print version'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "ntpdate" -d 'set the clock from NTP servers, once'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "hwclock" -d 'Time clocks utility.'
-complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "list" -d 'List the applets'
-complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "install" -d 'Give the box its legacy names in a directory'
-complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
-complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "man" -d 'Print the manual page of an applet'
+complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "list" -d 'list the applets'
+complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "install" -d 'give the box its legacy names in a directory'
+complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "completions" -d 'print the completion script of a shell'
+complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "man" -d 'print the manual page of an applet'
+complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "demo" -d 'show the tools at work against servers on loopback'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s a -d 'Authenticate with this key of the key file' -r
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s e -d 'Time that signing a request takes (obsolete)' -r
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s k -d 'Key file [default: /etc/ntp/keys]' -r
@@ -109,3 +110,7 @@ off\t''"
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand man" -l roff -d 'Print it for man(1) (the default when stdout is no terminal)'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand man" -l text -d 'Print it as plain text (the default on a terminal)'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand man" -s h -l help -d 'Print help'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand demo" -l json -d 'Print one JSON object (pretty, short, off; alone: pretty on a terminal)' -r -f -a "pretty\t''
+short\t''
+off\t''"
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand demo" -s h -l help -d 'Print help'

@@ -86,7 +86,7 @@ impl Subject {
             Self::Box => {
                 let applets = APPLETS.iter().map(|a| Self::Applet(a, a.name()).command());
                 Command::new("ntpbox")
-                    .about("The Linux time tools in one binary")
+                    .about("the Linux time tools in one binary")
                     .disable_help_subcommand(true)
                     .version(VERSION)
                     .subcommand_value_name("APPLET")

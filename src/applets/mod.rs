@@ -2,6 +2,7 @@
 
 pub mod compat;
 pub mod completions;
+pub mod demo;
 pub mod generate;
 pub mod getopt;
 pub mod hwclock;
@@ -84,6 +85,7 @@ pub const APPLETS: &[Applet] = &[
     install::APPLET,
     completions::APPLET,
     man::APPLET,
+    demo::APPLET,
 ];
 
 /// How an applet was called.

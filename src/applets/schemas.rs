@@ -9,6 +9,7 @@ pub const REPORTS: &[ReportSchema] = &[
     super::hwclock::SCHEMA,
     super::hwclock::PARAMETER_SCHEMA,
     super::hwclock::VOLTAGE_SCHEMA,
+    super::demo::SCHEMA,
     super::install::SCHEMA,
     super::list::SCHEMA,
     super::man::SCHEMA,

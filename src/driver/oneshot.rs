@@ -6,11 +6,11 @@ use std::os::fd::AsFd;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
+use crate::driver::random::KernelRng;
 use crate::engine::oneshot::{Action, Input, OneShot, Trace};
-use crate::engine::rng::Rng;
 use crate::sys::net::{Family, UdpOptions, UdpSocket};
 use crate::sys::wait::{Woken, wait};
-use crate::sys::{SysError, clock, random, signal};
+use crate::sys::{SysError, clock, signal};
 use crate::types::{MonoTime, TimeDelta};
 
 /// Longer packets than this are no NTP answers that we asked for.
@@ -75,24 +75,6 @@ pub enum Ended {
     Signal(Signal),
 }
 
-/// Random bits of the kernel; a run without them would be predictable, so their absence ends it.
-#[derive(Debug, Default)]
-pub struct KernelRng {
-    pool: Vec<u64>,
-    failed: bool,
-}
-
-impl Rng for KernelRng {
-    fn next_u64(&mut self) -> u64 {
-        if self.pool.is_empty() {
-            let mut bytes = [0; 128];
-            self.failed |= random::fill(&mut bytes).is_err();
-            self.pool.extend(bytes.as_chunks::<8>().0.iter().map(|c| u64::from_ne_bytes(*c)));
-        }
-        self.pool.pop().unwrap_or_default()
-    }
-}
-
 /// Runs to the end.
 ///
 /// # Errors
@@ -104,7 +86,7 @@ pub fn run(run: &mut OneShot, sockets: &Sockets, observer: &mut dyn Observer) ->
     run.handle(clock::both(), Input::Timer, &mut rng);
     loop {
         drain(run, sockets, observer, &mut rng, &mut flights);
-        if rng.failed {
+        if rng.failed() {
             return Err(SysError::new("getrandom", "", Errno::EIO));
         }
         if run.is_complete() {

@@ -4,3 +4,4 @@ pub mod oneshot;
 pub mod rng;
 pub mod rtc;
 pub mod sample;
+pub mod server;

@@ -2,6 +2,7 @@
 //!
 //! Only these structs are serialised. Signs and units are those of [`crate::types`]; unknown is `None` and becomes `null`.
 
+mod demo;
 mod document;
 mod envelope;
 mod install;
@@ -11,6 +12,7 @@ mod rtc;
 mod schema;
 mod values;
 
+pub use demo::{DemoCommand, DemoServer, Demonstration};
 pub use document::Document;
 pub use envelope::{Envelope, ErrorReport, Level, Message};
 pub use install::{InstallAction, Installation, InstalledName};

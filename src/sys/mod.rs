@@ -1,5 +1,6 @@
 //! Layer 3: the operating system. The only module with `unsafe`, libc, nix, socket2 and files.
 
+pub mod child;
 pub mod clock;
 pub mod dns;
 pub mod file;

@@ -1,5 +1,6 @@
 //! Tests of the applets as programs.
 
+mod demo;
 mod every;
 mod install;
 mod list;

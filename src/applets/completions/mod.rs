@@ -27,7 +27,7 @@ fn programs() -> impl Iterator<Item = &'static str> {
 
 fn command() -> Command {
     Command::new("completions")
-        .about("Print the completion script of a shell")
+        .about("print the completion script of a shell")
         .disable_version_flag(true)
         .arg(
             Arg::new("shell")

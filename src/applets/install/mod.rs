@@ -33,7 +33,7 @@ fn flag(id: &'static str, help: &'static str) -> Arg {
 
 fn command() -> Command {
     Command::new("install")
-        .about("Give the box its legacy names in a directory")
+        .about("give the box its legacy names in a directory")
         .disable_version_flag(true)
         .arg(flag("symlink", "Make symbolic links (the default)").conflicts_with("copy"))
         .arg(flag("copy", "Make copies of the executable"))

@@ -22,7 +22,7 @@ pub const APPLET: Applet = Applet {
 };
 
 fn command() -> Command {
-    Command::new("list").about("List the applets").disable_version_flag(true).arg(
+    Command::new("list").about("list the applets").disable_version_flag(true).arg(
         Arg::new("long")
             .short('l')
             .long("long")

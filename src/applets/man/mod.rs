@@ -19,7 +19,7 @@ fn command() -> Command {
     let flag =
         |id: &'static str, help: &'static str| Arg::new(id).long(id).action(ArgAction::SetTrue).help(help);
     Command::new("man")
-        .about("Print the manual page of an applet")
+        .about("print the manual page of an applet")
         .disable_version_flag(true)
         .arg(
             flag("roff", "Print it for man(1) (the default when stdout is no terminal)")

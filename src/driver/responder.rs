@@ -1,0 +1,169 @@
+//! A small time server: [`server::answer`] on one socket, for as long as somebody turns it.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use crate::engine::rng::Rng;
+use crate::engine::server::{self, Snapshot};
+use crate::sys::child::{Child, Finished};
+use crate::sys::net::{UdpOptions, UdpSocket};
+use crate::sys::wait::{Woken, wait};
+use crate::sys::{SysError, clock};
+use crate::types::{Leap, LogInterval, MonoTime, NtpShort, RefId, Stratum, TimeDelta};
+
+/// One byte more than the longest request: a longer one is seen to be longer.
+const BUFFER: usize = 1141;
+/// How many packets are answered before others get their turn.
+const ROUND: usize = 64;
+/// How often the clock is read to see its resolution.
+const READINGS: usize = 64;
+
+/// A server on one address that serves this host's clock, moved by a constant.
+#[derive(Debug)]
+pub struct Responder {
+    socket: UdpSocket,
+    ahead: TimeDelta,
+    precision: LogInterval,
+}
+
+impl Responder {
+    /// Opens a server on an address (port 0: one that the kernel chooses) whose clock is `ahead` of this host's.
+    ///
+    /// # Errors
+    /// Those of [`UdpSocket::open`].
+    pub fn open(address: SocketAddr, ahead: TimeDelta) -> Result<Self, SysError> {
+        Ok(Self { socket: UdpSocket::open(&UdpOptions::server(address))?, ahead, precision: precision() })
+    }
+
+    /// Where it can be asked.
+    ///
+    /// # Errors
+    /// `getsockname`.
+    pub fn address(&self) -> Result<SocketAddr, SysError> {
+        self.socket.local_address()
+    }
+
+    /// Answers what has come, some packets at most; returns how many were answered.
+    pub fn turn(&self, rng: &mut dyn Rng) -> usize {
+        let mut buffer = [0; BUFFER];
+        let mut answered = 0;
+        for _ in 0..ROUND {
+            // an error here is an earlier reply's ICMP message: that client is gone, others are not
+            let datagram = match self.socket.receive(&mut buffer) {
+                Ok(Some(datagram)) => datagram,
+                Ok(None) => break,
+                Err(_) => continue,
+            };
+            let (received, now) = (datagram.received + self.ahead, clock::now() + self.ahead);
+            let reply = server::answer(datagram.bytes, received, now, &self.snapshot(), rng);
+            let sent = reply.map(|reply| self.socket.send_to(&reply, datagram.from, datagram.to));
+            answered += usize::from(matches!(sent, Ok(Ok(()))));
+        }
+        answered
+    }
+
+    /// A clock that follows nothing but itself, as chronyd's `local` serves it.
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            leap: Leap::None,
+            stratum: Stratum::new(10),
+            precision: self.precision,
+            root_delay: NtpShort::ZERO,
+            root_dispersion: NtpShort::ZERO,
+            refid: RefId::from_bits(0x7F7F_0101),
+            reference: clock::now() + self.ahead - TimeDelta::from_secs(1),
+        }
+    }
+}
+
+impl AsFd for Responder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Lets servers answer while a program runs; past the deadline the program is ended.
+///
+/// # Errors
+/// `select`, and those of reading from the program.
+pub fn attend(
+    servers: &[Responder],
+    mut child: Child,
+    deadline: MonoTime,
+    rng: &mut dyn Rng,
+) -> Result<Finished, SysError> {
+    loop {
+        let streams: Vec<_> = child.descriptors().collect();
+        if streams.is_empty() {
+            return child.finish();
+        }
+        let count = streams.len();
+        let fds: Vec<_> = streams.into_iter().chain(servers.iter().map(AsFd::as_fd)).collect();
+        let woken = wait(&fds, Some(deadline))?;
+        drop(fds);
+        match woken {
+            Woken::Ready(places) => {
+                // from the last to the first: a stream at its end moves those behind it
+                for place in places.into_iter().rev() {
+                    match place.checked_sub(count) {
+                        Some(server) => _ = servers.get(server).map(|server| server.turn(rng)),
+                        None => child.read(place)?,
+                    }
+                }
+            }
+            Woken::Deadline => {
+                child.kill();
+                return child.finish();
+            }
+            Woken::Signal => {}
+        }
+    }
+}
+
+/// The smallest step that is seen between two readings of the clock, as a power of two of seconds, rounded up.
+fn precision() -> LogInterval {
+    let mut last = clock::now();
+    let steps = (0..READINGS).filter_map(|_| {
+        let now = clock::now();
+        let step = (now - last).as_nanos();
+        last = now;
+        u64::try_from(step).ok().filter(|step| *step > 0)
+    });
+    let step = steps.min().unwrap_or(1_000_000_000).min(1_000_000_000);
+    let exponent = (1_000_000_000 / step).ilog2();
+    LogInterval::from_log2(-i8::try_from(exponent).unwrap_or(i8::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::rng::SplitMix;
+    use crate::sys::net::Family;
+    use crate::types::Mode;
+    use crate::wire::ntp::Header;
+
+    #[test]
+    fn it_answers_over_loopback_and_survives_rubbish() {
+        let local = SocketAddr::from(([127, 0, 0, 1], 0));
+        let responder = Responder::open(local, TimeDelta::from_secs(3600)).unwrap();
+        let client = UdpSocket::open(&UdpOptions::client(Family::V4)).unwrap();
+        client.connect(responder.address().unwrap()).unwrap();
+        let mut request = [0; 48];
+        request[0] = 0x23;
+        for bytes in [&request[..3], &[0xff; 2000], &request] {
+            client.send(bytes).unwrap();
+        }
+        assert_eq!(responder.turn(&mut SplitMix::new(1)), 1);
+        let mut buffer = [0; 2000];
+        let reply = client.receive(&mut buffer).unwrap().unwrap();
+        let header = Header::parse(reply.bytes).unwrap();
+        assert_eq!((reply.bytes.len(), header.mode, header.stratum.get()), (48, Mode::Server, 10));
+        let ahead = header.transmit.to_timestamp(reply.received) - reply.received;
+        assert!((ahead - TimeDelta::from_secs(3600)).abs() < TimeDelta::from_secs(10), "{ahead:?}");
+    }
+
+    #[test]
+    fn precision_is_that_of_a_clock() {
+        assert!((-30..=0).contains(&precision().log2()), "{:?}", precision());
+    }
+}
