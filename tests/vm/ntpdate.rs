@@ -26,12 +26,12 @@ fn steps_from_decades_and_slews_fifths_of_a_second() {
     }
     let Some(ran) = Guest::new().virtual_time().run(
         "responder 127.0.0.1 110240 >/dev/null & sleep 1
-         ntpdate -u 127.0.0.1 && ntpdate -q 127.0.0.1 || exit 1
+         ntpdate -q -p 8 127.0.0.1 >/dev/null; ntpdate -u 127.0.0.1 && ntpdate -q -p 8 127.0.0.1 || exit 1
          date -s @100 >/dev/null; date +%Y
-         ntpdate -u 127.0.0.1 && ntpdate -q 127.0.0.1 || exit 2
+         ntpdate -u 127.0.0.1 && ntpdate -q -p 8 127.0.0.1 || exit 2
          responder 127.0.0.2 0.2 >/dev/null & sleep 1
          ntpdate -u 127.0.0.2 || exit 3
-         sleep 405; ntpdate -q 127.0.0.2",
+         sleep 405; ntpdate -q -p 8 127.0.0.2",
     ) else {
         return;
     };
@@ -71,4 +71,40 @@ fn asks_from_port_123_over_a_wire() {
     // two guests that started seconds apart from one machine's clock
     assert!(steps.len() == 1 && (steps[0] - 3000.0).abs() < 60.0, "{client:?}");
     assert!(server.out.contains("request from 10.9.0.2:123\n"), "{server:?}");
+}
+
+#[test]
+fn sync_hwclock_takes_the_new_time_to_the_rtc() {
+    if !has_ntpdate() {
+        return;
+    }
+    let Some(ran) = Guest::new().virtual_time().run(
+        "mkdir -p /etc/sysconfig; echo root:x:0:0::/root:/bin/sh >/etc/passwd; echo ntp:x:38:38::/:/bin/sh >>/etc/passwd
+         printf 'OPTIONS=\"-U ntp -s -b\"\\nSYNC_HWCLOCK=\"yes\" # too\\n' >/etc/sysconfig/ntpdate
+         responder 127.0.0.1 86400 >/dev/null & responder 127.0.0.2 86400.4 >/dev/null & sleep 1
+         ntpdate -q 127.0.0.1 || exit 1
+         echo \"before $(($(date +%s) - $(cat /sys/class/rtc/rtc0/since_epoch)))\"
+         ntpdate -u -U ntp 127.0.0.1 || exit 2
+         echo \"stepped $(($(date +%s) - $(cat /sys/class/rtc/rtc0/since_epoch)))\"; ls /etc/adjtime
+         ntpdate -u 127.0.0.2 || exit 3
+         cat /etc/adjtime; sleep 900; echo \"slewed $(($(date +%s) - $(cat /sys/class/rtc/rtc0/since_epoch)))\"",
+    ) else {
+        return;
+    };
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let difference = |word: &str| -> i64 {
+        let line =
+            ran.out.lines().find_map(|line| line.strip_prefix(word)).unwrap_or_else(|| panic!("{ran:?}"));
+        line.trim().parse().unwrap()
+    };
+    // the query set neither clock; the step set both, the RTC a whole second late or early at most
+    assert!(difference("before").abs() <= 1 && difference("stepped").abs() <= 1, "{ran:?}");
+    assert!(difference("slewed").abs() <= 1, "{ran:?}");
+    assert!(
+        offsets(&ran, " step time server 127.0.0.1 ").iter().any(|o| (o - 86_400.0).abs() < 0.01),
+        "{ran:?}"
+    );
+    // without root there is no file to be made; with it, it is made
+    assert!(ran.out.contains("/etc/adjtime: No such file") && ran.out.contains("\nUTC\n"), "{ran:?}");
+    assert!(!ran.out.contains("SYNC_HWCLOCK"), "{ran:?}");
 }

@@ -26,8 +26,10 @@ use super::io::Io;
 use super::output::{Answer, print_json};
 use super::{Applet, Invocation, Kind, Outcome, RELEASED, VERSION};
 use crate::auth::{Dialect, KeyRing, unreadable};
+use crate::config::sysconfig;
 use crate::driver::oneshot::{Ended, Observer, Sockets, run as drive};
-use crate::engine::oneshot::{Correction, End, OneShot, Options, Policy, Trace};
+use crate::driver::rtc::RtcWriter;
+use crate::engine::oneshot::{Correction, End, OneShot, Options, Trace};
 use crate::report::ntpdate::Ntpdate;
 use crate::report::{ErrorReport, Level, Message, ReportSchema};
 use crate::sys::clock::ClockControl;
@@ -53,6 +55,10 @@ pub const APPLET: Applet = Applet {
 const NICE: i32 = -12;
 /// More than this is no key file.
 const KEY_FILE_LIMIT: usize = 1 << 20;
+/// More than this is no sysconfig file.
+const SYSCONFIG_LIMIT: usize = 64 * 1024;
+/// Where `SYNC_HWCLOCK` is looked for: the first file that sets it decides.
+const SYSCONFIG: [&str; 2] = ["/etc/sysconfig/ntpdate", "/etc/sysconfig/ntpd"];
 /// A run that takes longer than this shows its progress on a terminal.
 const QUIET_TIME: TimeDelta = TimeDelta::from_millis(1_500);
 
@@ -161,9 +167,11 @@ impl Session<'_> {
         }
         let authentication = self.keys()?;
         let sockets = self.sockets(&targets)?;
-        let control = match args.task {
+        let clocks = match args.task {
             Task::Observe => None,
-            Task::Adjust(policy) => Some((ClockControl::acquire(), policy)),
+            Task::Adjust(_) => {
+                Some(Clocks { control: ClockControl::acquire(), hardware: self.hardware_clock() })
+            }
         };
         self.drop_privileges()?;
         process::set_nice(NICE);
@@ -185,7 +193,7 @@ impl Session<'_> {
             Ok(Ended::Signal(signal)) => return Err(Stop::Signal(signal)),
             Err(error) => return Err(self.fail("poll", format!("poll() error: {}", error.reason()))),
         }
-        self.judge(&oneshot, &targets, control)
+        self.judge(&oneshot, &targets, clocks)
     }
 
     /// Prints the error line and makes it the end of the run.
@@ -355,7 +363,7 @@ impl Session<'_> {
         &mut self,
         oneshot: &OneShot,
         targets: &[Target],
-        control: Option<(ClockControl, Policy)>,
+        clocks: Option<Clocks>,
     ) -> Result<Ntpdate, Stop> {
         let args = self.args;
         let verdict = oneshot.verdict();
@@ -377,17 +385,17 @@ impl Session<'_> {
         };
         let correction = args.policy.correction(best.offset);
         let address = targets.get(winner).map_or(IpAddr::from([0, 0, 0, 0]), |target| target.address.ip());
-        let applied = match control {
-            None => false,
-            Some((control, _)) => {
-                if let Some(signal) = signal::pending() {
-                    return Err(Stop::Signal(signal));
-                }
-                self.correct(&control, correction)?;
-                true
+        let applied = clocks.is_some();
+        if let Some(clocks) = &clocks {
+            if let Some(signal) = signal::pending() {
+                return Err(Stop::Signal(signal));
             }
-        };
+            self.correct(&clocks.control, correction)?;
+        }
         self.log.notice(&render::correction(correction, address));
+        if let Some(clocks) = clocks {
+            self.set_hardware_clock(clocks, correction);
+        }
         let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
         Ok(report::of(args, oneshot, &names, Some((winner, best, correction)), applied))
     }
@@ -409,6 +417,38 @@ impl Session<'_> {
         }
     }
 
+    /// The hardware clock, if /etc/sysconfig wants it set. That it cannot be opened does not stop the run.
+    fn hardware_clock(&mut self) -> Option<RtcWriter> {
+        let wanted = SYSCONFIG.iter().find_map(|path| {
+            let text = file::read_bounded(path.as_ref(), SYSCONFIG_LIMIT).ok()?;
+            sysconfig::sync_hwclock(&String::from_utf8_lossy(&text))
+        });
+        if wanted != Some(true) {
+            return None;
+        }
+        RtcWriter::open().map_err(|error| self.hardware_clock_failed(&error)).ok()
+    }
+
+    /// After a step the hardware clock gets the new time; while a slew goes on, the time that it leads to.
+    fn set_hardware_clock(&mut self, clocks: Clocks, correction: Correction) {
+        let Some(mut hardware) = clocks.hardware else { return };
+        let ahead = match correction {
+            Correction::Step(_) => TimeDelta::ZERO,
+            Correction::Slew(by) => by,
+        };
+        if let Err(error) = hardware.sync_hwclock(&clocks.control, ahead) {
+            self.hardware_clock_failed(&error);
+        }
+    }
+
+    fn hardware_clock_failed(&mut self, error: &SysError) {
+        // the file is written last, after the clock
+        let what = if error.object.ends_with("adjtime") { "was set, but" } else { "was not set:" };
+        let text = format!("SYNC_HWCLOCK: the hardware clock {what} {error}");
+        self.log.error(&text);
+        self.messages.push(Message { level: Level::Warning, code: "hardware-clock", text });
+    }
+
     fn correct(&mut self, control: &ClockControl, correction: Correction) -> Result<(), Stop> {
         let (result, what) = match correction {
             Correction::Step(by) => (control.step(by), "step-systime"),
@@ -422,6 +462,13 @@ impl Session<'_> {
             self.fail(code, format!("{what}: {}", error.reason()))
         })
     }
+}
+
+/// What a run that adjusts may change.
+struct Clocks {
+    control: ClockControl,
+    /// The hardware clock, opened before privileges were dropped, when `SYNC_HWCLOCK=yes`.
+    hardware: Option<RtcWriter>,
 }
 
 /// Who holds the port, and what to do about it.
