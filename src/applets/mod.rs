@@ -15,6 +15,7 @@ pub mod native;
 pub mod ntpdate;
 pub mod output;
 pub mod schemas;
+pub mod timedatectl;
 
 use std::ffi::{OsStr, OsString};
 
@@ -81,6 +82,7 @@ impl Applet {
 pub const APPLETS: &[Applet] = &[
     ntpdate::APPLET,
     hwclock::APPLET,
+    timedatectl::APPLET,
     list::APPLET,
     install::APPLET,
     completions::APPLET,

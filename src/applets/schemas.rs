@@ -14,4 +14,8 @@ pub const REPORTS: &[ReportSchema] = &[
     super::list::SCHEMA,
     super::man::SCHEMA,
     super::ntpdate::SCHEMA,
+    super::timedatectl::SET,
+    super::timedatectl::STATUS,
+    super::timedatectl::TIMESYNC,
+    super::timedatectl::TIMEZONES,
 ];

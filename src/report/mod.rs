@@ -10,6 +10,8 @@ mod listing;
 pub mod ntpdate;
 mod rtc;
 mod schema;
+mod timedate;
+mod timesync;
 mod values;
 
 pub use demo::{DemoCommand, DemoServer, Demonstration};
@@ -22,4 +24,9 @@ pub use rtc::{
     RtcVoltageReport, RtcWriteReport,
 };
 pub use schema::{NoData, ReportSchema};
+pub use timedate::{
+    DstChange, DstReport, KernelReport, ManagerKind, NtpReport, NtpService, RtcProblem, RtcReport, Timedate,
+    TimedateChange, TimezoneList, ZonedTime,
+};
+pub use timesync::{Timesync, TimesyncMessage, timesync_refid};
 pub use values::{Instant, ReachValue, RefIdValue, ppm, reach_value, refid_value};
