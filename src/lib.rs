@@ -11,6 +11,7 @@
 
 pub mod applets;
 pub mod auth;
+pub mod client;
 pub mod config;
 pub mod driver;
 pub mod engine;

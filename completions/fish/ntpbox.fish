@@ -28,7 +28,7 @@ complete -c ntpbox -n "__fish_ntpbox_needs_command" -s h -l help -d 'Print help'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -s V -l version -d 'Print version'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "ntpdate" -d 'set the clock from NTP servers, once'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "hwclock" -d 'Time clocks utility.'
-complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "timedatectl" -d 'Query or change system time and date settings'
+complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "chronyc" -d 'Query and control chronyd'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "list" -d 'list the applets'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "install" -d 'give the box its legacy names in a directory'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "completions" -d 'print the completion script of a shell'
@@ -88,21 +88,26 @@ complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l systz -d 'send
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l predict -d 'predict the drifted RTC time according to --date'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l get -d 'display drift corrected RTC time'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l update-drift -d 'update the RTC drift factor'
-complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -s H -l host -d 'Operate on remote host (refused: use ssh)' -r
-complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -s M -l machine -d 'Operate on local container (only .host)' -r
-complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -s p -l property -d 'Show only properties by this name' -r
-complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -s P -d 'Equivalent to --value --property=NAME' -r
-complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -l json -d 'Print one JSON object (pretty, short, off; alone: pretty on a terminal)' -r -f -a "pretty\t''
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyc" -s h -d 'Ask these in turn, comma separated: socket path, name or address' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyc" -s p -d 'Use this UDP port (323)' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyc" -s u -d 'Become this user before asking' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyc" -s f -d 'Ignored, for compatibility' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyc" -l watch -d 'Repeat a report (every second)' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyc" -l json -d 'Print one JSON object (pretty, short, off; alone: pretty on a terminal)' -r -f -a "pretty\t''
 short\t''
 off\t''"
-complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -s h -l help -d 'Show this help message'
-complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -l version -d 'Show package version'
-complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -l no-pager -d 'Do not pipe output into a pager'
-complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -l no-ask-password -d 'Do not prompt for password'
-complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -l adjust-system-clock -d 'Adjust system clock when changing local RTC mode'
-complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -l monitor -d 'Monitor status of systemd-timesyncd'
-complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -s a -l all -d 'Show all properties, including empty ones'
-complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -l value -d 'When showing properties, only print the value'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyc" -s 4 -d 'Use IPv4 addresses only'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyc" -s 6 -d 'Use IPv6 addresses only'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyc" -s n -d 'Do not look names up'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyc" -s N -d 'Print sources as they are configured'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyc" -s c -d 'Print comma separated values'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyc" -s e -d 'End every response with a line of one dot'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyc" -s m -d 'Take every argument as a command'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyc" -s w -d 'Print wider tables'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyc" -s d -d 'Ignored, for compatibility'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyc" -s a -d 'Ignored, for compatibility'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyc" -s v -l version -d 'Print the version'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyc" -l help -d 'Print the options'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand list" -l json -d 'Print one JSON object (pretty, short, off; alone: pretty on a terminal)' -r -f -a "pretty\t''
 short\t''
 off\t''"

@@ -1,5 +1,6 @@
 //! Layer 5: the tools. One table of applets drives dispatch, `list`, `install`, man pages and completions.
 
+pub mod chronyc;
 pub mod compat;
 pub mod completions;
 pub mod demo;
@@ -15,7 +16,6 @@ pub mod native;
 pub mod ntpdate;
 pub mod output;
 pub mod schemas;
-pub mod timedatectl;
 
 use std::ffi::{OsStr, OsString};
 
@@ -82,7 +82,7 @@ impl Applet {
 pub const APPLETS: &[Applet] = &[
     ntpdate::APPLET,
     hwclock::APPLET,
-    timedatectl::APPLET,
+    chronyc::APPLET,
     list::APPLET,
     install::APPLET,
     completions::APPLET,

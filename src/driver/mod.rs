@@ -1,5 +1,6 @@
 //! Layer 4: the loops that join the sans-IO cores with the operating system.
 
+pub mod cmdmon;
 pub mod oneshot;
 pub mod random;
 pub mod responder;

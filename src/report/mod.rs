@@ -2,6 +2,7 @@
 //!
 //! Only these structs are serialised. Signs and units are those of [`crate::types`]; unknown is `None` and becomes `null`.
 
+pub mod chronyc;
 mod demo;
 mod document;
 mod envelope;
@@ -10,8 +11,6 @@ mod listing;
 pub mod ntpdate;
 mod rtc;
 mod schema;
-mod timedate;
-mod timesync;
 mod values;
 
 pub use demo::{DemoCommand, DemoServer, Demonstration};
@@ -24,9 +23,4 @@ pub use rtc::{
     RtcVoltageReport, RtcWriteReport,
 };
 pub use schema::{NoData, ReportSchema};
-pub use timedate::{
-    DstChange, DstReport, KernelReport, ManagerKind, NtpReport, NtpService, RtcProblem, RtcReport, Timedate,
-    TimedateChange, TimezoneList, ZonedTime,
-};
-pub use timesync::{Timesync, TimesyncMessage, timesync_refid};
 pub use values::{Instant, ReachValue, RefIdValue, ppm, reach_value, refid_value};

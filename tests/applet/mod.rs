@@ -5,4 +5,3 @@ mod every;
 mod install;
 mod list;
 mod ntpdate;
-mod timedatectl;
