@@ -16,22 +16,20 @@ use super::{Datagram, StampSource, UdpSocket};
 use crate::sys::{SysError, clock};
 use crate::types::Timestamp;
 
-/// Room for received packets.
-pub struct ReceiveBatch {
+/// The buffers of a batch and the headers that point into them; `N` bytes of control messages a packet.
+struct Frames<const N: usize> {
     payload_len: usize,
     payloads: Box<[u8]>,
     names: Box<[Name]>,
-    controls: Box<[Control<RECEIVE_CONTROL>]>,
+    controls: Box<[Control<N>]>,
     parts: Box<[iovec]>,
     headers: Box<[mmsghdr]>,
+    /// Places that hold a packet.
     filled: usize,
-    /// Our own reading, for packets without a kernel stamp.
-    read_at: Timestamp,
 }
 
-impl ReceiveBatch {
-    /// Room for `count` packets of at most `payload_len` bytes; longer ones are cut and flagged.
-    pub fn new(count: usize, payload_len: usize) -> Self {
+impl<const N: usize> Frames<N> {
+    fn new(count: usize, payload_len: usize) -> Self {
         Self {
             payload_len,
             payloads: vec![0; count * payload_len].into(),
@@ -40,14 +38,33 @@ impl ReceiveBatch {
             parts: vec![message::part_to_send(&[]); count].into(),
             headers: vec![mmsghdr { msg_hdr: message::empty_header(), msg_len: 0 }; count].into(),
             filled: 0,
-            read_at: Timestamp::UNIX_EPOCH,
         }
+    }
+}
+
+/// Room for received packets.
+pub struct ReceiveBatch {
+    frames: Frames<RECEIVE_CONTROL>,
+    /// Our own reading, for packets without a kernel stamp.
+    read_at: Timestamp,
+}
+
+impl ReceiveBatch {
+    /// Room for `count` packets of at most `payload_len` bytes; longer ones are cut and flagged.
+    pub fn new(count: usize, payload_len: usize) -> Self {
+        Self { frames: Frames::new(count, payload_len), read_at: Timestamp::UNIX_EPOCH }
     }
 
     /// The packets of the last [`UdpSocket::receive_batch`].
     pub fn datagrams(&self) -> impl Iterator<Item = Datagram<'_>> {
-        let slots = self.headers.iter().zip(&self.names).zip(&self.controls).take(self.filled);
-        slots.zip(self.payloads.chunks_exact(self.payload_len.max(1))).filter_map(
+        let slots = self
+            .frames
+            .headers
+            .iter()
+            .zip(&self.frames.names)
+            .zip(&self.frames.controls)
+            .take(self.frames.filled);
+        slots.zip(self.frames.payloads.chunks_exact(self.frames.payload_len.max(1))).filter_map(
             |(((header, name), control), payload)| {
                 let said = control.decode(message::count(header.msg_hdr.msg_controllen));
                 let len = usize::try_from(header.msg_len).unwrap_or(0).min(payload.len());
@@ -66,9 +83,9 @@ impl ReceiveBatch {
 
     /// Points every header at its buffers, with their full lengths.
     fn arm(&mut self) {
-        let payloads = self.payloads.chunks_exact_mut(self.payload_len.max(1));
-        let buffers = self.names.iter_mut().zip(self.controls.iter_mut()).zip(payloads);
-        let slots = self.headers.iter_mut().zip(self.parts.iter_mut());
+        let payloads = self.frames.payloads.chunks_exact_mut(self.frames.payload_len.max(1));
+        let buffers = self.frames.names.iter_mut().zip(self.frames.controls.iter_mut()).zip(payloads);
+        let slots = self.frames.headers.iter_mut().zip(self.frames.parts.iter_mut());
         for ((header, part), ((name, control), payload)) in slots.zip(buffers) {
             *part = iovec { iov_base: payload.as_mut_ptr().cast(), iov_len: payload.len() };
             let header = &mut header.msg_hdr;
@@ -85,14 +102,8 @@ impl ReceiveBatch {
 
 /// Packets to be sent together.
 pub struct SendBatch {
-    payload_len: usize,
-    payloads: Box<[u8]>,
-    names: Box<[Name]>,
-    controls: Box<[Control<SEND_CONTROL>]>,
-    parts: Box<[iovec]>,
-    headers: Box<[mmsghdr]>,
+    frames: Frames<SEND_CONTROL>,
     slots: Box<[Slot]>,
-    filled: usize,
 }
 
 /// What was put into a place of the batch.
@@ -128,16 +139,7 @@ impl SendBatch {
     pub fn new(count: usize, payload_len: usize) -> Self {
         let nobody =
             Slot { len: 0, to: SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0), from: None };
-        Self {
-            payload_len,
-            payloads: vec![0; count * payload_len].into(),
-            names: vec![Name::empty(); count].into(),
-            controls: vec![Control::new(); count].into(),
-            parts: vec![message::part_to_send(&[]); count].into(),
-            headers: vec![mmsghdr { msg_hdr: message::empty_header(), msg_len: 0 }; count].into(),
-            slots: vec![nobody; count].into(),
-            filled: 0,
-        }
+        Self { frames: Frames::new(count, payload_len), slots: vec![nobody; count].into() }
     }
 
     /// Copies a packet in; `from` is the address of ours that it leaves from.
@@ -148,38 +150,47 @@ impl SendBatch {
         if to.port() == 0 {
             return Err(Refused::NoPort);
         }
-        if bytes.len() > self.payload_len {
+        if bytes.len() > self.frames.payload_len {
             return Err(Refused::TooLong);
         }
-        let start = self.filled * self.payload_len;
-        let slot = self.slots.get_mut(self.filled).ok_or(Refused::Full)?;
-        let room = self.payloads.get_mut(start..start + bytes.len()).ok_or(Refused::Full)?;
+        let start = self.frames.filled * self.frames.payload_len;
+        let slot = self.slots.get_mut(self.frames.filled).ok_or(Refused::Full)?;
+        let room = self.frames.payloads.get_mut(start..start + bytes.len()).ok_or(Refused::Full)?;
         room.copy_from_slice(bytes);
         *slot = Slot { len: bytes.len(), to, from };
-        self.filled += 1;
+        self.frames.filled += 1;
         Ok(())
     }
 
     /// Packets in the batch.
     pub fn len(&self) -> usize {
-        self.filled
+        self.frames.filled
     }
 
     /// Whether there is nothing to send.
     pub fn is_empty(&self) -> bool {
-        self.filled == 0
+        self.frames.filled == 0
     }
 
     fn payload(&self, index: usize) -> &[u8] {
-        let start = index * self.payload_len;
-        self.slots.get(index).and_then(|slot| self.payloads.get(start..start + slot.len)).unwrap_or_default()
+        let start = index * self.frames.payload_len;
+        self.slots
+            .get(index)
+            .and_then(|slot| self.frames.payloads.get(start..start + slot.len))
+            .unwrap_or_default()
     }
 
     /// Points the headers of the packets at their buffers.
     fn arm(&mut self) {
-        let payloads = self.payloads.chunks_exact(self.payload_len.max(1));
-        let buffers = self.names.iter_mut().zip(self.controls.iter_mut()).zip(payloads);
-        let slots = self.headers.iter_mut().zip(self.parts.iter_mut()).zip(&self.slots).take(self.filled);
+        let payloads = self.frames.payloads.chunks_exact(self.frames.payload_len.max(1));
+        let buffers = self.frames.names.iter_mut().zip(self.frames.controls.iter_mut()).zip(payloads);
+        let slots = self
+            .frames
+            .headers
+            .iter_mut()
+            .zip(self.frames.parts.iter_mut())
+            .zip(&self.slots)
+            .take(self.frames.filled);
         for (((header, part), slot), ((name, control), payload)) in slots.zip(buffers) {
             *part = message::part_to_send(payload.get(..slot.len).unwrap_or_default());
             let header = &mut header.msg_hdr;
@@ -199,18 +210,18 @@ impl UdpSocket {
     /// # Errors
     /// As [`UdpSocket::receive`]: an ICMP error of an earlier packet, not the end of the socket.
     pub fn receive_batch(&self, batch: &mut ReceiveBatch) -> Result<usize, SysError> {
-        batch.filled = 0;
+        batch.frames.filled = 0;
         batch.arm();
-        let count = u32::try_from(batch.headers.len()).unwrap_or(u32::MAX);
+        let count = u32::try_from(batch.frames.headers.len()).unwrap_or(u32::MAX);
         // SAFETY: `count` headers, each armed with pointers into the batch, which is borrowed through the call.
         let got = unsafe {
-            libc::recvmmsg(self.as_raw_fd(), batch.headers.as_mut_ptr(), count, 0, ptr::null_mut())
+            libc::recvmmsg(self.as_raw_fd(), batch.frames.headers.as_mut_ptr(), count, 0, ptr::null_mut())
         };
         match Errno::result(got) {
             Ok(got) => {
-                batch.filled = usize::try_from(got).unwrap_or(0);
+                batch.frames.filled = usize::try_from(got).unwrap_or(0);
                 batch.read_at = clock::now();
-                Ok(batch.filled)
+                Ok(batch.frames.filled)
             }
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(0),
             Err(errno) => Err(SysError::new("recvmmsg", "", errno)),
@@ -226,7 +237,7 @@ impl UdpSocket {
         }
         let mut outcome = Sent::default();
         let mut next = 0;
-        while next < batch.filled {
+        while next < batch.frames.filled {
             let step =
                 if self.one_by_one.get() { self.send_one(batch, next) } else { self.send_many(batch, next) };
             match step {
@@ -236,7 +247,7 @@ impl UdpSocket {
                 }
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => {
-                    outcome.failed += batch.filled - next;
+                    outcome.failed += batch.frames.filled - next;
                     break;
                 }
                 Err(_) => {
@@ -245,13 +256,13 @@ impl UdpSocket {
                 }
             }
         }
-        batch.filled = 0;
+        batch.frames.filled = 0;
         outcome
     }
 
     /// `sendmmsg` from a place on; returns how many went.
     fn send_many(&self, batch: &mut SendBatch, first: usize) -> Result<usize, Errno> {
-        let Some(headers) = batch.headers.get_mut(first..batch.filled) else { return Ok(0) };
+        let Some(headers) = batch.frames.headers.get_mut(first..batch.frames.filled) else { return Ok(0) };
         let count = u32::try_from(headers.len()).unwrap_or(u32::MAX);
         // SAFETY: `count` headers, each armed with pointers into the batch, which is borrowed through the call.
         let sent = unsafe { libc::sendmmsg(self.as_raw_fd(), headers.as_mut_ptr(), count, 0) };
