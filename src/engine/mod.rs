@@ -1,5 +1,6 @@
 //! Layer 2: the sans-IO core. Time, packets, file contents and randomness come in as values; decisions go out.
 
+pub mod access;
 pub mod oneshot;
 pub mod rng;
 pub mod rtc;
