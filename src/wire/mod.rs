@@ -3,4 +3,5 @@
 
 pub mod cmdmon;
 pub mod ext;
+pub mod mode6;
 pub mod ntp;
