@@ -3,3 +3,4 @@
 #![deny(clippy::indexing_slicing)]
 
 pub mod cmdmon;
+pub mod mode6;

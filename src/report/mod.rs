@@ -10,6 +10,7 @@ mod install;
 mod listing;
 pub mod ntpdate;
 mod rtc;
+mod ntpq;
 mod schema;
 mod values;
 
@@ -21,6 +22,11 @@ pub use listing::{ListedApplet, ListedKind, Listing};
 pub use rtc::{
     AdjtimeReport, CalibrationReport, DriftReport, HwclockReport, KernelTimeReport, RtcParameterReport,
     RtcVoltageReport, RtcWriteReport,
+};
+pub use ntpq::{
+    NtpqAssociation, NtpqAssociations, NtpqInterface, NtpqInterfaces, NtpqMru, NtpqMruEntry, NtpqPeer,
+    NtpqPeerKind, NtpqPeerStatus, NtpqPeers, NtpqReport, NtpqRestriction, NtpqRestrictions, NtpqResult,
+    NtpqResults, NtpqStatus, NtpqText, NtpqValue, NtpqVariableSets, NtpqVariables,
 };
 pub use schema::{NoData, ReportSchema};
 pub use values::{Instant, ReachValue, RefIdValue, ppm, reach_value, refid_value};

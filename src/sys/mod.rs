@@ -16,6 +16,7 @@ pub mod rtc;
 pub mod signal;
 #[cfg(test)]
 mod testing;
+pub mod tty;
 pub mod user;
 pub mod wait;
 pub mod zone;
