@@ -27,6 +27,7 @@ end
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -s h -l help -d 'Print help'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -s V -l version -d 'Print version'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "ntpdate" -d 'set the clock from NTP servers, once'
+complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "ntpq" -d 'Query the NTP daemon by control messages'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "hwclock" -d 'Time clocks utility.'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "chronyc" -d 'Query and control chronyd'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "list" -d 'list the applets'
@@ -57,6 +58,25 @@ complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s u -d 'Send fro
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s v -d 'Log the version, and why servers were rejected'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -s h -l help -d 'Print help'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpdate" -l version -d 'Print the version'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpq" -s c -l command -d 'Run a command and exit; may appear several times' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpq" -s D -l set-debug-level -d 'Set the debug level' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpq" -s r -l refid -d 'How reference identifiers are shown' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpq" -s W -l width -d 'Width of the terminal: above 80 columns the remote column grows' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpq" -l watch -d 'Repeat the commands (peers when there are none) every 2 or SECONDS seconds' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpq" -l json -d 'Print one JSON object (pretty, short, off; alone: pretty on a terminal)' -r -f -a "pretty\t''
+short\t''
+off\t''"
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpq" -s 4 -l ipv4 -d 'Force IPv4 name resolution'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpq" -s 6 -l ipv6 -d 'Force IPv6 name resolution'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpq" -s d -l debug-level -d 'Increase the debug level'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpq" -s i -l interactive -d 'Force interactive mode'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpq" -s n -l numeric -d 'Show numeric host addresses'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpq" -l old-rv -d 'Always print the status line with readvar'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpq" -s p -l peers -d 'Print the list of peers (-c peers)'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpq" -s w -l wide -d 'Show the full remote name'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpq" -l strict -d 'Exit 1 when a command failed'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpq" -l version -d 'Print the version and exit'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpq" -s ? -l help -d 'Print this help and exit'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -s d -l ul-debug -d 'print debugging information' -r
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l param-get -d 'display the RTC parameter' -r
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l param-set -d 'set the RTC parameter' -r

@@ -14,6 +14,7 @@ pub mod man;
 pub mod markdown;
 pub mod native;
 pub mod ntpdate;
+pub mod ntpq;
 pub mod output;
 pub mod schemas;
 
@@ -81,6 +82,7 @@ impl Applet {
 #[rustfmt::skip] // one a line: each comes and goes alone
 pub const APPLETS: &[Applet] = &[
     ntpdate::APPLET,
+    ntpq::APPLET,
     hwclock::APPLET,
     chronyc::APPLET,
     list::APPLET,

@@ -31,4 +31,13 @@ pub const REPORTS: &[ReportSchema] = &[
     super::list::SCHEMA,
     super::man::SCHEMA,
     super::ntpdate::SCHEMA,
+    super::ntpq::ASSOCIATIONS,
+    super::ntpq::INTERFACES,
+    super::ntpq::MRU,
+    super::ntpq::PEERS,
+    super::ntpq::RESTRICTIONS,
+    super::ntpq::RESULTS,
+    super::ntpq::TEXT,
+    super::ntpq::VARIABLES,
+    super::ntpq::VARIABLE_SETS,
 ];

@@ -9,8 +9,8 @@ mod envelope;
 mod install;
 mod listing;
 pub mod ntpdate;
-mod rtc;
 mod ntpq;
+mod rtc;
 mod schema;
 mod values;
 
@@ -19,14 +19,14 @@ pub use document::Document;
 pub use envelope::{Envelope, ErrorReport, Level, Message};
 pub use install::{InstallAction, Installation, InstalledName};
 pub use listing::{ListedApplet, ListedKind, Listing};
-pub use rtc::{
-    AdjtimeReport, CalibrationReport, DriftReport, HwclockReport, KernelTimeReport, RtcParameterReport,
-    RtcVoltageReport, RtcWriteReport,
-};
 pub use ntpq::{
     NtpqAssociation, NtpqAssociations, NtpqInterface, NtpqInterfaces, NtpqMru, NtpqMruEntry, NtpqPeer,
     NtpqPeerKind, NtpqPeerStatus, NtpqPeers, NtpqReport, NtpqRestriction, NtpqRestrictions, NtpqResult,
     NtpqResults, NtpqStatus, NtpqText, NtpqValue, NtpqVariableSets, NtpqVariables,
+};
+pub use rtc::{
+    AdjtimeReport, CalibrationReport, DriftReport, HwclockReport, KernelTimeReport, RtcParameterReport,
+    RtcVoltageReport, RtcWriteReport,
 };
 pub use schema::{NoData, ReportSchema};
 pub use values::{Instant, ReachValue, RefIdValue, ppm, reach_value, refid_value};

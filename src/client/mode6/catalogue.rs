@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::decode;
 use crate::report::{Instant, NtpqStatus, NtpqValue, NtpqVariables, ReachValue, refid_value};
-use crate::types::{Leap, NtpTimestamp, RefId, Secs, Stratum, Timestamp};
+use crate::types::{Leap, NtpTimestamp, RefId, Secs, Stratum, TimeDelta, Timestamp};
 use crate::wire::mode6::AssocId;
 use crate::wire::mode6::status::{
     ClockStatus, FLASH_NAMES, PeerStatus, Selection, SystemStatus, clock_event_name, leap_name,
@@ -152,7 +152,13 @@ fn decoded(kind: Kind, text: &[u8], stratum: Option<u8>, pivot: Timestamp) -> Op
             let bits = u8::try_from(decode::unsigned(text)?).ok()?;
             NtpqValue::Reach(ReachValue { bits, octal: format!("{bits:o}") })
         }
-        Kind::Samples => NtpqValue::Samples(decode::array(text)?.into_iter().map(|ms| ms / 1000.0).collect()),
+        Kind::Samples => NtpqValue::Samples(
+            // to the nearest ns: 0.18 ms is 0.00018 s
+            decode::array(text)?
+                .into_iter()
+                .map(|ms| TimeDelta::from_secs_f64(ms / 1000.0).map_or(0.0, TimeDelta::as_secs_f64))
+                .collect(),
+        ),
         Kind::Flash => {
             let bits = decode::unsigned(text)?;
             NtpqValue::Words(flash_words(bits).map(ToOwned::to_owned).collect())
