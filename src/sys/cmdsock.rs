@@ -50,12 +50,12 @@ impl fmt::Display for LocalError {
             Self::Unreachable(error) => fmt::Display::fmt(error, f),
             Self::PathTooLong(path) => write!(f, "Server socket path {} is too long", path.display()),
             Self::Step(what, path, errno) => {
-                write!(f, "Could not {what} {} : {}", path.display(), errno.desc())
+                write!(f, "Could not {what} {} : {}", path.display(), super::errno_text(*errno))
             }
             Self::Unexpected(what, path) => write!(f, "Unexpected {what} of {}", path.display()),
             Self::NotConnected(call) => write!(f, "Could not {call} client Unix socket"),
             Self::Permissions(errno) => {
-                write!(f, "Could not change socket or directory permissions : {}", errno.desc())
+                write!(f, "Could not change socket or directory permissions : {}", super::errno_text(*errno))
             }
         }
     }

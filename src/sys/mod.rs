@@ -50,8 +50,22 @@ impl SysError {
 
     /// The C library's text of the error number, as `strerror` gives it.
     pub fn reason(&self) -> &'static str {
-        self.errno.desc()
+        errno_text(self.errno)
     }
+}
+
+/// The C library's text of an error number, as `strerror` gives it: nix has texts of its own ("Not a typewriter").
+#[expect(unsafe_code, reason = "strerror")]
+pub fn errno_text(errno: nix::errno::Errno) -> &'static str {
+    // an unknown number's text would be in a buffer that the next call overwrites
+    if errno == nix::errno::Errno::UnknownErrno {
+        return errno.desc();
+    }
+    let number: i32 = errno as i32;
+    // SAFETY: for a number that it knows, and in the C locale (this program calls no setlocale), the C library returns a pointer into a
+    // table of its own that lives as long as the process.
+    let text: &'static std::ffi::CStr = unsafe { std::ffi::CStr::from_ptr(libc::strerror(number)) };
+    text.to_str().unwrap_or_else(|_| errno.desc())
 }
 
 impl fmt::Display for SysError {
@@ -64,3 +78,17 @@ impl fmt::Display for SysError {
 }
 
 impl std::error::Error for SysError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::errno::Errno;
+
+    #[test]
+    fn error_texts_are_the_c_librarys() {
+        assert_eq!(errno_text(Errno::ENOTTY), "Inappropriate ioctl for device");
+        assert_eq!(errno_text(Errno::EIO), "Input/output error");
+        let error = SysError::new("open", "/x", Errno::EBUSY);
+        assert_eq!(error.to_string(), "open /x: Device or resource busy");
+    }
+}
