@@ -56,9 +56,9 @@ impl SysError {
 
 /// The C library's text of an error number, as `strerror` gives it: nix has texts of its own ("Not a typewriter").
 #[expect(unsafe_code, reason = "strerror")]
-pub fn errno_text(errno: nix::errno::Errno) -> &'static str {
+pub fn errno_text(errno: Errno) -> &'static str {
     // an unknown number's text would be in a buffer that the next call overwrites
-    if errno == nix::errno::Errno::UnknownErrno {
+    if errno == Errno::UnknownErrno {
         return errno.desc();
     }
     let number: i32 = errno as i32;

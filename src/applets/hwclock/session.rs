@@ -14,6 +14,7 @@ use crate::engine::rtc::{
 };
 use crate::report::{AdjtimeReport, DriftReport, HwclockReport, Instant, RtcWriteReport};
 use crate::sys::clock::ClockControl;
+use crate::sys::errno_text;
 use crate::sys::rtc::DEVICES;
 use crate::types::{Secs, TimeDelta};
 
@@ -116,7 +117,11 @@ impl<'a> Session<'a> {
     pub(super) fn open_device(&mut self) -> Result<i32, NoDevice> {
         let named = self.request.device.as_deref();
         let candidates: Vec<&str> = named.map_or(DEVICES.to_vec(), |path| vec![path]);
-        let mut failure = NoDevice { path: String::new(), errno: Errno::ENOENT };
+        // a search that finds nothing is named after its first place
+        let mut failure = NoDevice {
+            path: candidates.first().copied().unwrap_or_default().to_owned(),
+            errno: Errno::ENOENT,
+        };
         for path in candidates {
             if named.is_none() {
                 self.talk.detail(format_args!("Trying to open: {path}"));
@@ -129,8 +134,11 @@ impl<'a> Session<'a> {
                     return Ok(descriptor);
                 }
                 Err(error) => {
-                    failure = NoDevice { path: path.to_owned(), errno: error.errno };
+                    if named.is_some() {
+                        failure.errno = error.errno;
+                    }
                     if !matches!(error.errno, Errno::ENOENT | Errno::ENODEV) {
+                        failure = NoDevice { path: path.to_owned(), errno: error.errno };
                         if named.is_none() && self.talk.verbose {
                             self.talk
                                 .warn("rtc-open", format_args!("cannot open {path}: {}", error.reason()));
@@ -177,9 +185,9 @@ impl<'a> Session<'a> {
                 };
                 ("rtc-busy", format!("{path} is held by {holder}"))
             }
-            Errno::EACCES | Errno::EPERM => ("not-permitted", format!("{path}: {}", errno.desc())),
+            Errno::EACCES | Errno::EPERM => ("not-permitted", format!("{path}: {}", errno_text(*errno))),
             Errno::ENOENT | Errno::ENODEV => ("no-rtc", "this machine shows no RTC device".to_owned()),
-            other => ("rtc-open", format!("{path}: {}", other.desc())),
+            other => ("rtc-open", format!("{path}: {}", errno_text(*other))),
         };
         if let Some(error) = &mut self.talk.error {
             error.code = code;
