@@ -16,7 +16,8 @@ use super::SysError;
 /// Bit n: signal n was caught and not yet taken.
 static CAUGHT: AtomicU64 = AtomicU64::new(0);
 
-/// Catches these signals from now on; system calls are interrupted by them (no SA_RESTART).
+/// Catches these signals from now on; system calls are interrupted by them (no SA_RESTART). What our parent had ignored
+/// (`nohup`, a shell's `&`) stays ignored, as it does for a program that catches nothing.
 ///
 /// # Errors
 /// `sigaction`: EINVAL for SIGKILL and SIGSTOP.
@@ -24,7 +25,11 @@ pub fn catch(signals: &[Signal]) -> Result<(), SysError> {
     let action = SigAction::new(SigHandler::Handler(note), SaFlags::empty(), SigSet::empty());
     for &signal in signals.iter().chain([&Signal::SIGALRM]) {
         // SAFETY: the handler is async-signal-safe: an atomic, alarm, and errno as it was.
-        unsafe { sigaction(signal, &action) }.map_err(|e| SysError::new("sigaction", signal.as_str(), e))?;
+        let old = unsafe { sigaction(signal, &action) };
+        let old = old.map_err(|e| SysError::new("sigaction", signal.as_str(), e))?;
+        if matches!(old.handler(), SigHandler::SigIgn) && signal != Signal::SIGALRM {
+            ignore(&[signal])?;
+        }
     }
     Ok(())
 }
@@ -90,6 +95,7 @@ mod tests {
         }
         catch(&[Signal::SIGTERM, Signal::SIGINT]).unwrap();
         ignore(&[Signal::SIGHUP]).unwrap();
+        catch(&[Signal::SIGHUP]).unwrap();
         for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
             nix::sys::signal::kill(nix::unistd::getpid(), signal).unwrap();
         }
