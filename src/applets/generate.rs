@@ -1,7 +1,7 @@
 //! Man pages and completions of every applet, from its `Command` and its `about.md`.
 
 use clap::Command;
-use clap_complete::aot::{Shell, generate};
+use clap_complete::aot::{Bash, Fish, Zsh, generate};
 
 use super::markdown::{self, Block};
 use super::output::json_arg;
@@ -182,22 +182,49 @@ pub fn completion(shell: Shell, subject: Subject) -> Option<String> {
         return None;
     }
     let mut script = Vec::new();
-    generate(shell, &mut subject.command(), subject.name(), &mut script);
+    let (mut command, name) = (subject.command(), subject.name());
+    match shell {
+        Shell::Bash => generate(Bash, &mut command, name, &mut script),
+        Shell::Zsh => generate(Zsh, &mut command, name, &mut script),
+        Shell::Fish => generate(Fish, &mut command, name, &mut script),
+    }
     Some(String::from_utf8_lossy(&script).into_owned())
 }
 
-/// The shells that we have completions for.
-pub const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
+/// A shell that we have completions for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shell {
+    /// GNU bash.
+    Bash,
+    /// zsh.
+    Zsh,
+    /// fish.
+    Fish,
+}
+
+impl Shell {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Bash, Self::Zsh, Self::Fish];
+
+    /// Its name on command lines and in `completions/`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bash => "bash",
+            Self::Zsh => "zsh",
+            Self::Fish => "fish",
+        }
+    }
+}
 
 /// Every generated file that is committed: its path from the top of the tree, and its text.
 pub fn files() -> Vec<(String, String)> {
     let mut files = Vec::new();
     for subject in Subject::all() {
         files.push((format!("man/{}", subject.page_file()), man_page(subject)));
-        for shell in SHELLS {
+        for shell in Shell::ALL {
             if let Some(script) = completion(shell, subject) {
                 files.push((
-                    format!("completions/{shell}/{}", completion_file(shell, subject.name())),
+                    format!("completions/{}/{}", shell.name(), completion_file(shell, subject.name())),
                     script,
                 ));
             }
@@ -211,6 +238,6 @@ fn completion_file(shell: Shell, program: &str) -> String {
     match shell {
         Shell::Zsh => format!("_{program}"),
         Shell::Fish => format!("{program}.fish"),
-        _ => program.to_owned(),
+        Shell::Bash => program.to_owned(),
     }
 }

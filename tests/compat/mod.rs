@@ -34,3 +34,4 @@ pub(crate) mod daemon;
 pub(crate) mod namespace;
 mod ntpdate;
 pub(crate) mod peer;
+mod responder;

@@ -3,7 +3,7 @@
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, Command};
 
-use super::generate::{SHELLS, Subject, completion};
+use super::generate::{Shell, Subject, completion};
 use super::io::Io;
 use super::{Applet, Invocation, Kind, Outcome, native};
 use crate::report::{Document, ReportSchema};
@@ -33,7 +33,7 @@ fn command() -> Command {
             Arg::new("shell")
                 .value_name("SHELL")
                 .required(true)
-                .value_parser(PossibleValuesParser::new(["bash", "zsh", "fish"]))
+                .value_parser(PossibleValuesParser::new(Shell::ALL.map(Shell::name)))
                 .help("For which shell"),
         )
         .arg(
@@ -51,7 +51,7 @@ fn run(invocation: &Invocation, io: &mut Io) -> Outcome {
         Err(outcome) => return outcome,
     };
     let word = |id| matches.get_one::<String>(id).map(String::as_str);
-    let shell = SHELLS.into_iter().find(|shell| word("shell") == Some(&shell.to_string()));
+    let shell = Shell::ALL.into_iter().find(|shell| word("shell") == Some(shell.name()));
     let wanted = Subject::all().filter(|subject| word("applet").is_none_or(|name| name == subject.name()));
     let text = shell.map(|shell| wanted.filter_map(|subject| completion(shell, subject)).collect());
     let name = word("applet").unwrap_or("ntpbox").to_owned();
