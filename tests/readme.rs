@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use ntpbox::applets::{APPLETS, Kind};
+
 use crate::support::cli::check_transcripts;
 
 #[test]
@@ -16,5 +18,13 @@ fn links_lead_somewhere() {
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             assert!(link.starts_with("https://") || Path::new(link).exists(), "{page}: {link} is not there");
         }
+    }
+}
+
+#[test]
+fn every_tool_that_is_replaced_is_named() {
+    let text = std::fs::read_to_string("README.md").unwrap();
+    for name in APPLETS.iter().filter(|a| a.kind == Kind::Legacy).flat_map(|a| a.names) {
+        assert!(text.contains(&format!("`{name}`")), "README.md does not name {name}");
     }
 }
