@@ -3,7 +3,9 @@
 //! A body panics when a rule is broken; that the parsers do not panic by themselves is a rule too.
 
 use ntpbox::auth::{AuthError, Dialect, KeyRing};
-use ntpbox::types::KeyId;
+use ntpbox::engine::rng::SplitMix;
+use ntpbox::engine::server::{Silence, Snapshot, answer};
+use ntpbox::types::{KeyId, Leap, LogInterval, Mode, NtpShort, RefId, Stratum, Timestamp};
 use ntpbox::wire::ext::{Follows, Tail, Trailer};
 use ntpbox::wire::ntp::{HEADER_LEN, Header};
 
@@ -11,7 +13,8 @@ use ntpbox::wire::ntp::{HEADER_LEN, Header};
 pub(crate) type Body = fn(&[u8]);
 
 /// Name of the target (and of its folder in the corpus) → body.
-pub(crate) const BODIES: &[(&str, Body)] = &[("header", header), ("tail", tail), ("keys", keys)];
+pub(crate) const BODIES: &[(&str, Body)] =
+    &[("header", header), ("tail", tail), ("keys", keys), ("server", server)];
 
 /// Every 48 bytes are a header, and the header is these 48 bytes again.
 fn header(data: &[u8]) {
@@ -94,4 +97,40 @@ fn keys(data: &[u8]) {
         };
         assert_eq!(contents(&again), contents(&ring));
     }
+}
+
+/// Whatever is asked: an answer is no longer than the request, belongs to it and to nobody else; the rest is silence.
+fn server(data: &[u8]) {
+    let received = Timestamp::from_unix(1_795_000_000, 5);
+    let snapshot = Snapshot {
+        leap: Leap::None,
+        stratum: Stratum::new(3),
+        precision: LogInterval::from_log2(data.first().map_or(-20, |byte| i8::from_be_bytes([*byte]))),
+        root_delay: NtpShort::ONE,
+        root_dispersion: NtpShort::ONE,
+        refid: RefId::from_bits(0x7F7F_0101),
+        reference: received,
+    };
+    let reply = match answer(data, received, received, &snapshot, &mut SplitMix::new(1)) {
+        Ok(reply) => Header::parse(&reply).expect("48 bytes"),
+        Err(silence) => {
+            let plain_request = data.len() == HEADER_LEN
+                && matches!(data[0] & 7, 1 | 3)
+                && (1..=4).contains(&(data[0] >> 3 & 7));
+            assert!(!plain_request, "{silence:?}");
+            assert_eq!(
+                silence == Silence::Length,
+                data.len() < HEADER_LEN || data.len() > 1140 || !data.len().is_multiple_of(4)
+            );
+            return;
+        }
+    };
+    let request = Header::parse(data).expect("it was answered");
+    assert!(data.len() >= HEADER_LEN);
+    assert_eq!((reply.version, reply.origin, reply.poll), (request.version, request.transmit, request.poll));
+    assert!(matches!(
+        (request.mode, reply.mode),
+        (Mode::Client, Mode::Server) | (Mode::SymmetricActive, Mode::SymmetricPassive)
+    ));
+    assert!(reply.transmit.wrapping_since(reply.receive).as_nanos() >= 0);
 }
