@@ -5,3 +5,4 @@ mod every;
 mod install;
 mod list;
 mod ntpdate;
+mod ntpq;

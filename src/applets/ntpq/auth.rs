@@ -83,7 +83,7 @@ impl Shell<'_> {
 
     pub(super) fn passwd(&mut self, values: &[Value]) -> Answer {
         if let Err(trouble) = self.need_key_id() {
-            return trouble.into();
+            return if self.set.old { trouble.into() } else { Answer::text("Keyid must be defined\n") };
         }
         let given = if self.set.old { "" } else { text(values) };
         let secret = if given.is_empty() { self.ask_password() } else { Zeroizing::new(given.to_owned()) };
@@ -151,7 +151,7 @@ impl Shell<'_> {
     pub(super) fn config(&mut self, values: &[Value]) -> Answer {
         let line = text(values).to_owned();
         match self.ask_signed(Opcode::Configure, AssocId::SYSTEM, line.as_bytes()) {
-            Ok(reply) => Answer::text(config_text(&line, &reply.data, self.io.in_is_tty)),
+            Ok(reply) => Answer::text(config_text(&line, &reply.data, self.io.in_is_tty, self.set.old)),
             Err(trouble) => trouble.into(),
         }
     }
@@ -162,13 +162,17 @@ impl Shell<'_> {
             Ok(content) => content,
             Err(error) => {
                 let line = format!("ERROR!! Couldn't open file: {}", visible(path.as_bytes()));
-                let note = Some(format!("{}: {}", visible(path.as_bytes()), error_text(&error)));
-                return Trouble { note, ..Trouble::new("cannot-read", line) }.into();
+                let reason = format!("{}: {}", visible(path.as_bytes()), error_text(&error));
+                let trouble = Some(Trouble::new("cannot-read", reason));
+                return Answer { text: format!("{line}\n"), trouble, ..Answer::default() };
             }
         };
         let mut answer = Answer::text("Sending configuration file, one line at a time.\n");
         let content = content.strip_suffix(b"\n").unwrap_or(&content);
         for (number, line) in content.split(|&b| b == b'\n').enumerate() {
+            if matches!(line.trim_ascii_start().first(), None | Some(b'#')) {
+                continue;
+            }
             match self.ask_signed(Opcode::Configure, AssocId::SYSTEM, line) {
                 Ok(reply) => {
                     let reply = visible(trimmed(&reply.data));
@@ -290,8 +294,8 @@ fn trimmed(data: &[u8]) -> &[u8] {
     data.trim_ascii_end()
 }
 
-/// The server's answer to a configuration line; a syntax error is pointed at.
-fn config_text(line: &str, data: &[u8], interactive: bool) -> String {
+/// The server's answer to a configuration line; a syntax error is pointed at (4.2.6 counts columns from 1, 4.2.8 from 0).
+fn config_text(line: &str, data: &[u8], interactive: bool, old: bool) -> String {
     let reply = String::from_utf8_lossy(trimmed(data)).into_owned();
     let column = reply.strip_prefix("column ").and_then(|rest| rest.split(' ').next()?.parse::<usize>().ok());
     let reply = visible(reply.as_bytes());
@@ -299,7 +303,7 @@ fn config_text(line: &str, data: &[u8], interactive: bool) -> String {
     match column {
         Some(column) if reply.contains("syntax error") => {
             let prompt = if interactive { "_".repeat(14) } else { format!("{}\n", visible(line.as_bytes())) };
-            format!("{prompt}{}^\n{reply}\n", "_".repeat(column.saturating_sub(1)))
+            format!("{prompt}{}^\n{reply}\n", "_".repeat(column.saturating_sub(usize::from(old))))
         }
         _ => format!("{reply}\n"),
     }
@@ -411,12 +415,12 @@ mod tests {
     fn a_syntax_error_is_pointed_at() {
         let reply = b"column 9 syntax error, unexpected T_String\r\n";
         assert_eq!(
-            config_text("disable bogus", reply, false),
+            config_text("disable bogus", reply, false, true),
             "disable bogus\n________^\ncolumn 9 syntax error, unexpected T_String\n"
         );
-        assert_eq!(config_text("x", b"Config Succeeded\r\n", false), "Config Succeeded\n");
+        assert_eq!(config_text("x", b"Config Succeeded\r\n", false, false), "Config Succeeded\n");
         assert_eq!(
-            config_text("x", b"column 99999999 syntax error\r\n", false),
+            config_text("x", b"column 99999999 syntax error\r\n", false, false),
             "column 99999999 syntax error\n"
         );
     }

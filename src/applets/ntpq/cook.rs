@@ -182,7 +182,7 @@ fn samples(name: &str, numbers: &[f64]) -> String {
     let columns: Vec<String> = numbers
         .iter()
         .map(|number| {
-            let mut text = format!("{number:.2}");
+            let mut text = format!("{:.2}", number + 0.0); // no negative zero
             text.truncate(7);
             format!("{text:>7}")
         })

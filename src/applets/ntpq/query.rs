@@ -8,7 +8,7 @@ use super::shell::{Answer, Shell, Trouble, Value};
 use crate::client::mode6::catalogue::{self, Subject, status_words};
 use crate::client::mode6::peers::{PeerRow, association_row, is_shown, peer_row};
 use crate::client::mode6::{QueryError, Reply, Request};
-use crate::report::{NtpqAssociations, NtpqPeers, NtpqReport, NtpqVariableSets};
+use crate::report::{NtpqAssociations, NtpqPeer, NtpqPeers, NtpqReport, NtpqVariableSets};
 use crate::sys::dns::{self, Looked};
 use crate::sys::net::Family;
 use crate::sys::{clock, zone};
@@ -98,21 +98,44 @@ impl Shell<'_> {
         Answer { text, report: Some((super::PEERS.name, report)), trouble }
     }
 
-    fn peers_text(&self, table: Table, peers: &[crate::report::NtpqPeer]) -> String {
+    fn peers_text(&self, table: Table, peers: &[NtpqPeer]) -> String {
         let layout = self.set.layout;
         // with several hosts a first column says through which local address the source is seen
         let Some(width) = self.set.host_column else {
             let rows: String = peers.iter().map(|peer| render::peer_row(table, layout, peer)).collect();
             return render::peers_header(table, layout) + &rows;
         };
+        // except in `opeers`, which shows that address anyway: there it is the server
         let header = render::peers_header(table, layout);
         let (head, rule) = header.split_once('\n').unwrap_or_default();
-        let mut text = format!("{:<width$.width$} {head}\n{}={rule}", "server (local)", "=".repeat(width));
-        for peer in peers {
-            let local = render::cut_left(peer.local_address.as_deref().unwrap_or("0.0.0.0"), width);
-            text.push_str(&format!("{local:<width$} {}", render::peer_row(table, layout, peer)));
+        let title = if table == Table::Opeers { "server" } else { "server (local)" };
+        let mut text = format!("{title:<width$.width$} {head}\n{}={rule}", "=".repeat(width));
+        for (peer, local) in peers.iter().zip(self.local_names(table, peers)) {
+            let local = if self.set.names { local } else { render::cut_left(&local, width) };
+            text.push_str(&format!("{local:<width$.width$} {}", render::peer_row(table, layout, peer)));
         }
         text
+    }
+
+    /// The first column of several hosts.
+    fn local_names(&self, table: Table, peers: &[NtpqPeer]) -> Vec<String> {
+        if table == Table::Opeers {
+            return peers.iter().map(|_| self.host_name()).collect();
+        }
+        let numbers = || peers.iter().map(|peer| peer.local_address.clone().unwrap_or_default());
+        if !self.set.names {
+            return numbers().collect();
+        }
+        let mut addresses: Vec<IpAddr> = numbers().filter_map(|text| text.parse().ok()).collect();
+        addresses.sort();
+        addresses.dedup();
+        addresses.retain(|address| !address.is_unspecified());
+        let names = names_of(&addresses);
+        let name = |number: String| {
+            let place = addresses.iter().position(|address| address.to_string() == number);
+            place.and_then(|at| names.get(at)?.clone()).unwrap_or(number)
+        };
+        numbers().map(name).collect()
     }
 
     /// Puts names into the column `remote`: the server's own, a driver's, or those of reverse look-ups, all in parallel.
