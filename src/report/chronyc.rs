@@ -385,15 +385,15 @@ pub struct ChronyServerStats {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ChronyActivity {
     /// Online.
-    pub online: i32,
+    pub online: u32,
     /// Offline.
-    pub offline: i32,
+    pub offline: u32,
     /// In a burst, then online.
-    pub burst_online: i32,
+    pub burst_online: u32,
     /// In a burst, then offline.
-    pub burst_offline: i32,
+    pub burst_offline: u32,
     /// Without address.
-    pub unresolved: i32,
+    pub unresolved: u32,
 }
 
 /// `chronyc smoothing`.

@@ -65,7 +65,11 @@ pub(super) fn parse(args: &[&str], resolve: Resolve<'_>) -> Result<AddSource2, &
         if set_flag(&mut source, &option) {
             continue;
         }
-        set_value(&mut source, &option, words.next().copied())?;
+        // what follows the number in its word is the next option, as in the original
+        let rest = set_value(&mut source, &option, words.next().copied())?;
+        if !rest.is_empty() && !set_flag(&mut source, &rest.to_ascii_lowercase()) {
+            return Err(BAD_OPTION);
+        }
     }
     resolve(name).ok_or(BAD_HOST)?;
     Ok(source)
@@ -95,43 +99,73 @@ fn set_flag(source: &mut AddSource2, option: &str) -> bool {
     true
 }
 
-fn set_value(source: &mut AddSource2, option: &str, word: Option<&str>) -> Result<(), &'static str> {
-    let int = |range: std::ops::RangeInclusive<i32>| {
-        word.and_then(scan::int).filter(|n| range.contains(n)).ok_or(BAD_VALUE)
+/// Sets an option with a value; returns what follows the value in its word.
+fn set_value<'w>(
+    source: &mut AddSource2,
+    option: &str,
+    word: Option<&'w str>,
+) -> Result<&'w str, &'static str> {
+    let mut rest = "";
+    let mut int = |range: std::ops::RangeInclusive<i32>| {
+        let (value, after) = word.and_then(scan::prefix_int).ok_or(BAD_VALUE)?;
+        rest = after;
+        if range.contains(&value) { Ok(value) } else { Err(BAD_VALUE) }
     };
-    let unsigned = || word.and_then(scan::unsigned).ok_or(BAD_VALUE);
-    let from = |least: u32| unsigned().and_then(|n| if n >= least { Ok(n) } else { Err(BAD_VALUE) });
-    let float = || word.and_then(scan::float).map(Float::from_f64).ok_or(BAD_VALUE);
-    let poll = || int(-POLL_LIMIT..=POLL_LIMIT);
-    let count = || int(0..=i32::MAX);
+    const POLL: std::ops::RangeInclusive<i32> = -POLL_LIMIT..=POLL_LIMIT;
+    const COUNT: std::ops::RangeInclusive<i32> = 0..=i32::MAX;
+    const PORT: std::ops::RangeInclusive<i32> = 0..=65_535;
     match option {
-        "asymmetry" => source.asymmetry = float()?,
-        "certset" => source.cert_set = unsigned()?,
-        "extfield" => source.flags |= extension(word)?,
-        "filter" => source.filter_length = count()?,
-        "key" => source.authkey = from(1)?,
-        "maxdelay" => source.max_delay = float()?,
-        "maxdelaydevratio" => source.max_delay_dev_ratio = float()?,
-        "maxdelayquant" => source.max_delay_quant = float()?,
-        "maxdelayratio" => source.max_delay_ratio = float()?,
-        "maxntsretry" => source.max_nts_retry = poll()?,
-        "maxpoll" => source.maxpoll = poll()?,
-        "maxsamples" => source.max_samples = count()?,
-        "maxsources" => source.max_sources = from(1)?,
-        "maxunreach" => source.max_unreach = from(0)?,
-        "mindelay" => source.min_delay = float()?,
-        "minpoll" => source.minpoll = poll()?,
-        "minsamples" => source.min_samples = count()?,
+        "filter" => source.filter_length = int(COUNT)?,
+        "maxntsretry" => source.max_nts_retry = int(POLL)?,
+        "maxpoll" => source.maxpoll = int(POLL)?,
+        "maxsamples" => source.max_samples = int(COUNT)?,
+        "maxunreach" => source.max_unreach = int(COUNT)?.unsigned_abs(),
+        "minpoll" => source.minpoll = int(POLL)?,
+        "minsamples" => source.min_samples = int(COUNT)?,
         "minstratum" => source.min_stratum = int(0..=16)?.unsigned_abs(),
-        "ntsport" => source.nts_port = int(0..=65_535)?.unsigned_abs(),
-        "offset" => source.offset = float()?,
-        "polltarget" => source.poll_target = from(1)?,
-        "port" => source.port = int(0..=65_535)?.unsigned_abs(),
-        "presend" => source.presend_minpoll = poll()?,
+        "maxsources" => source.max_sources = int(1..=i32::MAX)?.unsigned_abs(),
+        "ntsport" => source.nts_port = int(PORT)?.unsigned_abs(),
+        "polltarget" => source.poll_target = int(1..=i32::MAX)?.unsigned_abs(),
+        "port" => source.port = int(PORT)?.unsigned_abs(),
+        "presend" => source.presend_minpoll = int(POLL)?,
         "version" => source.version = int(1..=4)?.unsigned_abs(),
-        _ => return Err(BAD_OPTION),
+        _ => return set_other_value(source, option, word),
     }
-    Ok(())
+    Ok(rest)
+}
+
+fn set_other_value<'w>(
+    source: &mut AddSource2,
+    option: &str,
+    word: Option<&'w str>,
+) -> Result<&'w str, &'static str> {
+    let mut rest = "";
+    let mut unsigned = |least: u32| {
+        let (value, after) = word.and_then(scan::prefix_unsigned).ok_or(BAD_VALUE)?;
+        rest = after;
+        if value >= least { Ok(value) } else { Err(BAD_VALUE) }
+    };
+    match option {
+        "certset" => source.cert_set = unsigned(0)?,
+        "key" => source.authkey = unsigned(1)?,
+        "extfield" => source.flags |= extension(word)?,
+        _ => {
+            let slot = match option {
+                "asymmetry" => &mut source.asymmetry,
+                "maxdelay" => &mut source.max_delay,
+                "maxdelaydevratio" => &mut source.max_delay_dev_ratio,
+                "maxdelayquant" => &mut source.max_delay_quant,
+                "maxdelayratio" => &mut source.max_delay_ratio,
+                "mindelay" => &mut source.min_delay,
+                "offset" => &mut source.offset,
+                _ => return Err(BAD_OPTION),
+            };
+            let (value, after) = word.and_then(scan::prefix_float).ok_or(BAD_VALUE)?;
+            *slot = Float::from_f64(value);
+            rest = after;
+        }
+    }
+    Ok(rest)
 }
 
 /// The extension fields, by their numbers in hex.

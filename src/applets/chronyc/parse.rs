@@ -256,9 +256,9 @@ fn daemon_control(
             Some(sub) if sub.starts_with("list") => return Ok(Meaning::ManualList),
             _ => manual(args)?,
         },
-        "reload" if first == Some("sources") => Request::ReloadSources,
+        "reload" if args == ["sources"] => Request::ReloadSources,
         "reload" => return mistake("Invalid syntax for reload command"),
-        "reset" if first == Some("sources") => Request::ResetSources,
+        "reset" if args == ["sources"] => Request::ResetSources,
         "reset" => return mistake("Invalid syntax for reset command"),
         "settime" => {
             let secs = date::parse(&args.join(" "), now).ok_or(Mistake::Date)?;
@@ -317,9 +317,10 @@ fn setting(word: &str, args: &[&str]) -> Result<Setting, Mistake> {
             millis if millis >= 100 => Ok(Setting::Timeout(millis)),
             millis => Err(Mistake::Line(format!("Timeout {millis} is too short"))),
         },
-        _ => match scan::int(first).and_then(|n| u32::try_from(n).ok()).filter(|n| *n <= 30) {
-            Some(retries) => Ok(Setting::Retries(retries)),
-            None => mistake("Invalid maximum number of retries"),
+        // no number counts as 0
+        _ => match u32::try_from(scan::int(first).unwrap_or(0)) {
+            Ok(retries @ 0..=30) => Ok(Setting::Retries(retries)),
+            _ => mistake("Invalid maximum number of retries"),
         },
     }
 }
@@ -386,7 +387,7 @@ fn source_subnet(word: Option<&str>, resolve: Resolve<'_>) -> Result<AddressMask
     }
     match resolve(word) {
         Some(address) => Ok(AddressMask { mask: mask(address, u32::MAX), address: address.into() }),
-        None => mistake(BAD_SUBNET),
+        None => mistake(NO_ADDRESS),
     }
 }
 
@@ -449,7 +450,8 @@ fn select_opts(args: &[&str]) -> Result<Request, Mistake> {
             return mistake(LINE);
         };
         mask |= u32::from(*bit);
-        options = if on { options | flag } else { options & !flag };
+        // an option that is switched off only stands in the mask; so does the original with one that is on and off
+        options |= if on { *flag } else { 0 };
     }
     Ok(Request::ModifySelectOpts(ModifySelectOpts { address, ref_id, mask, options }))
 }
@@ -462,17 +464,16 @@ fn checked_address(word: Option<&str>, resolve: Resolve<'_>) -> Result<Ip, Mista
 }
 
 fn access(word: &str, args: &[&str], resolve: Resolve<'_>) -> Result<Request, Mistake> {
-    let (all, net) = match args.split_first() {
-        Some((&"all", rest)) => (true, rest.first()),
-        _ => (false, args.first()),
+    let (all, nets) = match args.split_first() {
+        Some((&"all", rest)) => (true, rest),
+        _ => (false, args),
     };
-    let subnet = match net {
-        None => Subnet { address: Ip::Unspec, bits: 0 },
-        Some(net) => match access_subnet(net, resolve) {
-            Some(subnet) => subnet,
-            None => return mistake(BAD_NET),
-        },
+    let subnet = match nets {
+        [] => Some(Subnet { address: Ip::Unspec, bits: 0 }),
+        [net] => access_subnet(net, resolve),
+        _ => None,
     };
+    let Some(subnet) = subnet else { return mistake(BAD_NET) };
     let request = match (word, all) {
         ("allow", false) => Request::Allow,
         ("allow", true) => Request::AllowAll,
@@ -521,7 +522,7 @@ fn local(args: &[&str]) -> Result<Request, Mistake> {
     const LINE: &str = "Invalid syntax for local command";
     let base = |on, stratum, distance, orphan| Local2 { on, stratum, distance, orphan };
     let zero = Float::ZERO;
-    if args.first() == Some(&"off") {
+    if args == ["off"] {
         return Ok(Request::Local3(Local3 {
             base: base(0, 0, zero, 0),
             activate: zero,

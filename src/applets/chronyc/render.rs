@@ -627,22 +627,12 @@ pub(super) fn manual_heading(count: u32) -> String {
 }
 
 pub(super) fn manual_sample(d: &ManualSample, index: usize, style: Style) -> String {
+    let (date, [slewed, original, residual]) =
+        (iso_date(d.when), [d.slewed_offset, d.orig_offset, d.residual].map(Float::to_f64));
     if style.csv {
-        return csv(&[
-            index.to_string(),
-            epoch(d.when),
-            nine(d.slewed_offset),
-            nine(d.orig_offset),
-            nine(d.residual),
-        ]);
+        return format!("{index},{date},{slewed:.2},{original:.2},{residual:.2}\n");
     }
-    format!(
-        "{index:2} {} {:10.2} {:10.2} {:10.2}\n",
-        iso_date(d.when),
-        d.slewed_offset.to_f64(),
-        d.orig_offset.to_f64(),
-        d.residual.to_f64(),
-    )
+    format!("{index:2} {date} {slewed:10.2} {original:10.2} {residual:10.2}\n")
 }
 
 pub(super) fn settime(d: &ManualTimestamp) -> String {
@@ -725,3 +715,187 @@ const SELECTDATA_LEGEND: &str = r"  . State: N - noselect, s - unsynchronised, M
 |<w>   Auth. enabled (Y/N) -.   \     \     Offset interval --.
 |<w>                        |    |     |                       |
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::cmdmon::{ntp_data_parts, server_counters};
+    use crate::wire::cmdmon::Reply;
+    use crate::wire::cmdmon::tests::captured;
+
+    const TEXT: Style = Style { csv: false, wide: false };
+    const CSV: Style = Style { csv: true, wide: false };
+
+    /// Text and CSV of a captured row.
+    fn row(capture: &str, name: &str) -> [String; 2] {
+        let reply = captured(capture);
+        [TEXT, CSV].map(|style| match &reply {
+            Reply::SourceData(d) => source(d, name, style),
+            Reply::SourceStats(d) => source_stats(d, name, style),
+            Reply::SelectData(d) => select_data(d, name, style),
+            Reply::AuthData(d) => auth_data(d, name, style),
+            Reply::Tracking(d) => tracking(d, name, style),
+            Reply::Smoothing(d) => smoothing(d, style),
+            Reply::Activity(d) => activity(d, style),
+            reply => match (ntp_data_parts(reply), server_counters(reply)) {
+                (Some((head, counters)), _) => ntp_data(head, &counters, style),
+                (None, Some(counters)) => server_stats(&counters, style),
+                _ => panic!("no report: {reply:?}"),
+            },
+        })
+    }
+
+    /// Captured reply, name, line of text, line of CSV (spec chronyc.md, part 6).
+    const ROWS: &[(&str, &str, &str, &str)] = &[
+        (
+            "source-data-index-0",
+            "GPS",
+            "#* GPS                           0   0   377     1  -1010ns[ -994ns] +/-   11us\n",
+            "#,*,GPS,0,0,377,1,-0.000001010,-0.000000994,0.000010583\n",
+        ),
+        (
+            "source-data-index-1",
+            "127.0.0.2",
+            "^+ 127.0.0.2                     1   1   377     3    -61ns[  -61ns] +/-  823ns\n",
+            "^,+,127.0.0.2,1,1,377,3,-0.000000061,-0.000000061,0.000000823\n",
+        ),
+        (
+            "source-data-index-2",
+            "::1",
+            "^+ ::1                           1   1   377     1  +3776ns[+3776ns] +/- 4785ns\n",
+            "^,+,::1,1,1,377,1,0.000003776,0.000003776,0.000004785\n",
+        ),
+        (
+            "source-data-index-3",
+            "127.0.0.3",
+            "^? 127.0.0.3                     0   2     0     -     +0ns[   +0ns] +/-    0ns\n",
+            "^,?,127.0.0.3,0,2,0,4294967295,0.000000000,0.000000000,0.000000000\n",
+        ),
+        (
+            "sourcestats-index-0",
+            "GPS",
+            "GPS                        20  11    19     -0.008      0.087  -1592ns   591ns\n",
+            "GPS,20,11,19,-0.008,0.087,-0.000001592,0.000000591\n",
+        ),
+        (
+            "sourcestats-index-2",
+            "::1",
+            "::1                        20  12    19     +0.001      0.024  +1894ns   154ns\n",
+            "::1,20,12,19,0.001,0.024,0.000001894,0.000000154\n",
+        ),
+        (
+            "sourcestats-index-3",
+            "127.0.0.3",
+            "127.0.0.3                   0   0     0     +0.000   2000.000     +0ns  4000ms\n",
+            "127.0.0.3,0,0,0,0.000,2000.000,0.000000000,4.000000000\n",
+        ),
+        (
+            "select-data-index-0",
+            "GPS",
+            "x GPS                       N -P--- -P---    0   1.0   -22us -1211ns  N\n",
+            "x,GPS,N,-,P,-,-,-,-,P,-,-,-,0,1.0,-0.000022372,-0.000001211,Normal\n",
+        ),
+        (
+            "select-data-index-1",
+            "127.0.0.2",
+            "* 127.0.0.2                 Y ----- -----    5   1.0 -1030ns  +462ns  N\n",
+            "*,127.0.0.2,Y,-,-,-,-,-,-,-,-,-,-,5,1.0,-0.000001030,0.000000462,Normal\n",
+        ),
+        (
+            "auth-data-nts",
+            "127.0.0.7",
+            "127.0.0.7                    NTS     1   15  256    5    0    0    8  100\n",
+            "127.0.0.7,NTS,1,15,256,5,0,0,8,100\n",
+        ),
+    ];
+
+    #[test]
+    fn captured_rows_are_those_of_the_original() {
+        for (capture, name, text, csv) in ROWS {
+            assert_eq!(row(capture, name), [*text, *csv], "{capture}");
+        }
+    }
+
+    #[test]
+    fn captured_reports_are_those_of_the_original() {
+        let [text, csv] = row("tracking", "GPS");
+        assert_eq!(
+            text,
+            "Reference ID    : 47505300 (GPS)
+Stratum         : 1
+Ref time (UTC)  : Sat Nov 21 05:01:27 2026
+System time     : 0.000000594 seconds slow of NTP time
+Last offset     : +0.000000016 seconds
+RMS offset      : 0.000000454 seconds
+Frequency       : 0.019 ppm slow
+Residual freq   : -0.000 ppm
+Skew            : 0.023 ppm
+Root delay      : 0.000020000 seconds
+Root dispersion : 0.000003264 seconds
+Update interval : 1.0 seconds
+Leap status     : Normal
+"
+        );
+        assert_eq!(
+            csv,
+            "47505300,GPS,1,1795237287.730302576,0.000000594,0.000000016,0.000000454,-0.019,-0.000,0.023,0.000020000,0.000003264,1.0,Normal\n"
+        );
+        let [text, csv] = row("ntp-data2", "");
+        assert_eq!(text.lines().count(), 31);
+        assert!(text.contains("\nNTP tests       : 111 111 1111\nInterleaved     : No\n"), "{text}");
+        assert_eq!(
+            csv,
+            "127.0.0.7,7F000007,11127,127.0.0.1,7F000001,Normal,4,Server,1,0,1,-29,0.000000002,0.000000,0.000000,7F7F0101,,1795238160.233071714,-0.000002331,0.000011152,0.000000007,0.001963834,0.00,111,111,1111,No,Yes,Kernel,Kernel,9,9,9,9,9,9,0,0\n"
+        );
+        let [text, csv] = row("smoothing", "");
+        assert!(
+            text.starts_with(
+                "Active         : Yes (leap second only)\nOffset         : +0.000000000 seconds\n"
+            )
+        );
+        assert_eq!(csv, "Yes,(leap second only),0.000000000,0.000000,0.000000,0.1,0.0\n");
+        let [text, csv] = row("server-stats4", "");
+        assert!(text.contains("\nNTS-KE connections accepted: 1\n"), "{text}");
+        assert_eq!(csv, "9,0,6,0,0,1,0,9,0,0,0,0,9,9,0,0,0\n");
+        let [text, csv] = row("activity", "");
+        assert_eq!(csv, "5,0,0,0,1\n");
+        assert!(
+            text.starts_with("200 OK\n5 sources online\n")
+                && text.ends_with("1 sources with unknown address\n")
+        );
+    }
+
+    #[test]
+    fn counters_of_older_daemons_shorten_the_report() {
+        let counters = [Some(9), Some(0), Some(6), Some(0), Some(0)];
+        let mut all = [None; 17];
+        all[..5].copy_from_slice(&counters);
+        assert_eq!(server_stats(&all, CSV), "9,0,6,0,0\n");
+        assert_eq!(server_stats(&all, TEXT).lines().count(), 5);
+    }
+
+    #[test]
+    fn headings_are_as_wide_as_their_rules() {
+        for table in [
+            Table::Sources,
+            Table::SourceStats,
+            Table::SelectData,
+            Table::AuthData,
+            Table::ClientsCommand,
+            Table::ClientsNtsKe,
+        ] {
+            for wide in [false, true] {
+                let text = heading(table, Style { csv: false, wide });
+                let lines: Vec<_> = text.lines().collect();
+                assert_eq!(lines[0].len(), lines[1].len());
+            }
+        }
+        assert_eq!(heading(Table::Sources, TEXT).lines().next().map(str::len), Some(79));
+    }
+
+    #[test]
+    fn letters_from_the_daemon_cannot_move_a_cursor() {
+        assert_eq!(state_letter(0x1b), '?');
+        assert_eq!(refid_text(0x1b5b_324a), "[2J");
+    }
+}

@@ -6,7 +6,6 @@ use super::parse::{ClientsOptions, ListOptions, Meaning, WaitSync};
 use super::render::{self, Service, Table};
 use super::session::{Named, Session, interrupted, source_name};
 use super::status::{Problem, UNREACHABLE};
-use super::values;
 use crate::client::cmdmon::{self as client, LOCAL_REFID, RowNames};
 use crate::report::chronyc::{
     ChronyAuthData, ChronyClients, ChronyKey, ChronyManualList, ChronyNtpData, ChronySelectData,
@@ -16,7 +15,7 @@ use crate::report::{Level, Message};
 use crate::sys::{clock, random, wait::wait};
 use crate::types::{Secs, TimeDelta};
 use crate::wire::cmdmon::{
-    AuthData, ClientAccess, ClientsQuery, ClientsQuery2, Float, Ip, Reply, Request, SelectData, SourceData,
+    AuthData, ClientAccess, ClientsQuery, ClientsQuery2, Ip, Reply, Request, SelectData, SourceData,
     SourceStats, Status, Timespec, Tracking,
 };
 
@@ -179,15 +178,14 @@ impl Session<'_> {
     }
 
     fn settime(&mut self, time: Timespec) -> Result<(), Problem> {
-        let Reply::ManualTimestamp2(d) = self.ask(Request::Settime(time))? else {
-            return Err(Problem::BadReply);
-        };
+        let reply = self.ask(Request::Settime(time))?;
+        if !self.is_json() {
+            writeln!(self.io.out, "200 OK");
+        }
+        let Reply::ManualTimestamp2(d) = reply else { return Err(Problem::BadReply) };
         if self.is_json() {
             self.answer(schema_of("settime"), &client::settime(&d));
         } else {
-            if !self.settings.style.csv {
-                writeln!(self.io.out, "200 OK");
-            }
             write!(self.io.out, "{}", render::settime(&d));
         }
         Ok(())
@@ -635,7 +633,10 @@ fn take_auth(reply: Reply) -> Option<AuthData> {
 }
 
 fn named_source(d: &SourceData) -> Named {
-    if d.mode == 2 { Named::Clock(values::refclock_id(d.address)) } else { Named::At(d.address) }
+    match (d.mode, d.address) {
+        (2, Ip::V4(id)) => Named::Clock(id.to_bits()),
+        _ => Named::At(d.address),
+    }
 }
 
 fn named(address: Ip, ref_id: u32) -> Named {
@@ -716,7 +717,8 @@ fn joined(walkers: Vec<Walker>) -> Vec<ClientAccess> {
 
 /// Whether the clock is as `waitsync` wants it.
 fn is_good(t: &Tracking, spec: &WaitSync) -> bool {
-    let within = |value: Float, most: f64| most <= 0.0 || value.to_f64().abs() <= most;
+    let within = |value: f64, most: f64| most <= 0.0 || value <= most;
+    let (correction, skew) = (t.current_correction.to_f64().abs(), t.skew_ppm.to_f64());
     let follows = t.address != Ip::Unspec || (t.ref_id != 0 && t.ref_id != LOCAL_REFID);
-    follows && within(t.current_correction, spec.max_correction) && within(t.skew_ppm, spec.max_skew)
+    follows && within(correction, spec.max_correction) && within(skew, spec.max_skew)
 }

@@ -225,7 +225,7 @@ impl<'a> Session<'a> {
         if self.settings.json.is_some() {
             let done = ChronyDone { status: Some(answer.status.get()), text: Some(text.to_owned()), allowed };
             self.answer(super::commands::CONTROL.name, &done);
-        } else if !self.settings.style.csv || allowed.is_some() {
+        } else {
             writeln!(self.io.out, "{text}");
         }
         Ok(())
@@ -291,8 +291,8 @@ impl<'a> Session<'a> {
     /// Configured names; `None` where the daemon has none, or one that does not print.
     pub(super) fn configured_names(&mut self, rows: &[Named]) -> Result<Vec<Option<String>>, Problem> {
         let address = |row: &Named| match row {
-            Named::At(ip @ (Ip::V4(_) | Ip::V6(_) | Ip::Id(_))) => Some(*ip),
-            Named::At(Ip::Unspec) | Named::Clock(_) => None,
+            Named::At(ip) => Some(*ip),
+            Named::Clock(_) => None,
         };
         let requests = rows.iter().filter_map(address).map(Request::NtpSourceName).collect();
         let mut found = Vec::new();

@@ -1,7 +1,5 @@
 //! How chronyc writes values (spec chronyc.md 2.4): what comes from the daemon in, text of fixed width or CSV out.
 
-use std::net::Ipv4Addr;
-
 use crate::types::civil::CivilTime;
 use crate::wire::cmdmon::{Float, Ip, Timespec};
 
@@ -99,15 +97,6 @@ fn ipv6_refid(octets: [u8; 16]) -> u32 {
     use md5::Digest;
     let [a, b, c, d, ..] = <[u8; 16]>::from(md5::Md5::digest(octets));
     u32::from_be_bytes([a, b, c, d])
-}
-
-/// A reference clock's ID as SOURCE_DATA carries it: in place of an IPv4 address.
-pub(super) fn refclock_id(address: Ip) -> u32 {
-    match address {
-        Ip::V4(a) => a.to_bits(),
-        Ip::Id(id) => id,
-        Ip::V6(_) | Ip::Unspec => Ipv4Addr::UNSPECIFIED.to_bits(),
-    }
 }
 
 /// `Sat Nov 21 05:01:27 2026`, UTC.

@@ -234,7 +234,13 @@ impl fmt::Display for Ip {
         match self {
             Self::Unspec => f.write_str("[UNSPEC]"),
             Self::V4(a) => fmt::Display::fmt(a, f),
-            Self::V6(a) => fmt::Display::fmt(a, f),
+            Self::V6(a) => match a.segments() {
+                // the C library's form of an IPv4-compatible address
+                [0, 0, 0, 0, 0, 0, high, _] if high != 0 => {
+                    write!(f, "::{}", Ipv4Addr::from_bits(a.to_bits() as u32))
+                }
+                _ => fmt::Display::fmt(a, f),
+            },
             Self::Id(id) => write!(f, "ID#{id:010}"),
         }
     }
@@ -434,6 +440,8 @@ mod tests {
         odd[17] = 9;
         assert_eq!(Ip::get(&mut Reader::new(&odd)), Ip::Unspec);
         assert_eq!(Ip::Id(1).to_string(), "ID#0000000001");
+        let v6 = |bits: u128| Ip::V6(bits.into()).to_string();
+        assert_eq!([v6(1), v6(0x1_0000), v6(0xffff_0102_0304)], ["::1", "::0.1.0.0", "::ffff:1.2.3.4"]);
     }
 
     #[test]

@@ -109,15 +109,15 @@ layout! {
     /// How many sources are online (`chronyc activity`).
     Activity {
         /// Online.
-        online: i32,
+        online: u32,
         /// Offline.
-        offline: i32,
+        offline: u32,
         /// In a burst, then online.
-        burst_online: i32,
+        burst_online: u32,
         /// In a burst, then offline.
-        burst_offline: i32,
+        burst_offline: u32,
         /// Without address.
-        unresolved: i32,
+        unresolved: u32,
     }
 }
 layout! {
