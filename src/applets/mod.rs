@@ -9,6 +9,7 @@ pub mod getopt;
 pub mod hwclock;
 pub mod install;
 pub mod io;
+pub mod lineedit;
 pub mod list;
 pub mod man;
 pub mod markdown;

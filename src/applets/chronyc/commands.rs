@@ -213,7 +213,6 @@ pub(super) fn help() -> String {
 }
 
 /// Words that can follow what has been typed: command words, or the second words of those that have some.
-#[cfg_attr(not(test), expect(dead_code, reason = "line editing follows"))]
 pub(super) fn completions(line: &str) -> Vec<&'static str> {
     const SECOND: [(&str, &[&str]); 8] = [
         ("add", &["peer", "pool", "server"]),

@@ -32,6 +32,7 @@ use self::render::Style;
 use self::session::{Session, Settings, Verdict, interrupted, print_failure};
 use super::compat::{Compat, Era};
 use super::io::Io;
+use super::lineedit::{Input, LineEditor};
 use super::{Applet, Invocation, Kind, Outcome, VERSION};
 use crate::driver::cmdmon::{Address, Caller};
 use crate::report::ErrorReport;
@@ -127,7 +128,9 @@ fn run_commands(options: &Options, invocation: &Invocation, io: &mut Io) -> Outc
         return run_each(&options.words, &mut session);
     }
     if options.words.is_empty() {
-        return run_input(&mut session);
+        let io = &session.io;
+        let on_terminal = io.in_is_tty && io.out_is_tty && io.err_is_tty;
+        return if on_terminal { run_prompt(&mut session) } else { run_input(&mut session) };
     }
     let line = options.words.join(" ");
     if line.len() > LONGEST_LINE {
@@ -156,6 +159,51 @@ fn run_each(lines: &[String], session: &mut Session<'_>) -> Outcome {
         }
     }
     Outcome::SUCCESS
+}
+
+/// What an interactive session begins with: five lines and an empty one, as the original's.
+fn banner() -> String {
+    format!(
+        "chrony version {LEVEL}
+This is the chronyc of ntpbox {VERSION}, a program of its own that speaks chrony's protocol.
+It comes without any warranty. You may use, change and share it under the terms of
+the MIT licence or the Apache licence, version 2.0, as you like.
+Commands are listed by \"help\"; the Tab key completes them.
+
+"
+    )
+}
+
+/// Commands from a terminal, with editing, history and completion.
+fn run_prompt(session: &mut Session<'_>) -> Outcome {
+    write!(session.io.out, "{}", banner());
+    session.io.out.flush();
+    // a terminal that cannot be edited on still has lines
+    let Ok(mut editor) = LineEditor::new(commands::completions) else { return run_input(session) };
+    let mut last = Outcome::SUCCESS;
+    loop {
+        let line = match editor.read("chronyc> ") {
+            Input::Line(line) => line,
+            Input::End => {
+                writeln!(session.io.out);
+                return last;
+            }
+            Input::Interrupt => return last,
+        };
+        if line.len() > LONGEST_LINE {
+            writeln!(session.io.err, "Command too long");
+            last = Outcome::FAILURE;
+            continue;
+        }
+        match session.execute(&line) {
+            Verdict::Quit => return Outcome::SUCCESS,
+            Verdict::End => return last,
+            other => last = outcome(other),
+        }
+        if interrupted() {
+            return last;
+        }
+    }
 }
 
 /// Commands from standard input; the last one's result counts.
