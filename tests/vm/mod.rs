@@ -74,7 +74,7 @@ impl Guest {
     }
 }
 
-/// The responder, which `cargo test` builds beside the program.
+/// The responder, which `cargo test` builds beside the program (`cargo test --test all` does not).
 fn responder() -> String {
     let program = Path::new(env!("CARGO_BIN_EXE_ntpbox")).with_file_name("examples").join("responder");
     program.to_str().unwrap().to_owned()

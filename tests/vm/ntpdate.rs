@@ -48,6 +48,28 @@ fn steps_from_decades_and_slews_fifths_of_a_second() {
 }
 
 #[test]
+fn serves_the_init_script_of_rhel_6() {
+    if !has_ntpdate() {
+        return;
+    }
+    // options and servers from files, twice in a row, as user ntp, into syslog; -u because the server is in the same guest
+    let Some(ran) = Guest::new().virtual_time().run(
+        r#"mkdir -p /etc/ntp /etc/sysconfig; touch /etc/ntp/keys
+         printf '# List of servers used on boot.\n\n127.0.0.1 # ours\n' >/etc/ntp/step-tickers
+         printf '# Options for ntpdate\nOPTIONS="-U ntp -s -b"\nRETRIES=2\nSYNC_HWCLOCK=no\n' >/etc/sysconfig/ntpdate
+         responder 127.0.0.1 5000 >/dev/null & syslogd -O /tmp/messages; sleep 1; . /etc/sysconfig/ntpdate
+         for boot in 1 2; do
+           ntpdate -u $OPTIONS $(sed 's/#.*//' /etc/ntp/step-tickers) && echo init script $boot good
+         done; sleep 1; grep -o 'daemon.* ntpdate\[[0-9]*\]: .*' /tmp/messages"#,
+    ) else {
+        return;
+    };
+    assert!(ran.out.starts_with("init script 1 good\ninit script 2 good\ndaemon.notice ntpdate["), "{ran:?}");
+    let steps = offsets(&ran, " step time server 127.0.0.1 ");
+    assert!(steps.len() == 2 && (steps[0] - 5000.0).abs() < 0.05 && steps[1].abs() < 0.05, "{ran:?}");
+}
+
+#[test]
 fn asks_from_port_123_over_a_wire() {
     if !has_ntpdate() {
         return;
@@ -55,22 +77,26 @@ fn asks_from_port_123_over_a_wire() {
     let wire = Wire::new("port123");
     let [server_end, client_end] = wire.ends();
     let server = std::thread::spawn(move || {
-        Guest::new().option(&["--net", "10.9.0.1/24", "--wire", &server_end]).run(
+        Guest::new().option(&["--timeout", "180", "--net", "10.9.0.1/24", "--wire", &server_end]).run(
             "responder 10.9.0.1 3000 >log & i=0
-             until grep -q ' 10.9.0.2:123$' log || [ $i = 400 ]; do usleep 100000; i=$((i+1)); done
-             sleep 3; sort log | uniq -c",
+             until grep -q ' version 1$' log || [ $i = 2000 ]; do usleep 100000; i=$((i+1)); done
+             sort log | uniq -c",
         )
     });
-    let client = Guest::new().option(&["--net", "10.9.0.2/24", "--wire", &client_end]).run(
+    let client = Guest::new().option(&["--timeout", "180", "--net", "10.9.0.2/24", "--wire", &client_end]).run(
         "i=0; until ntpdate -q -p 1 10.9.0.1 >/dev/null 2>&1 || [ $i = 100 ]; do usleep 200000; i=$((i+1)); done
-         ntpdate 10.9.0.1; echo exit $?",
+         ntpdate 10.9.0.1; echo exit $?; ntpdate -q -p 1 -o 1 10.9.0.1 >/dev/null",
     );
     let (Some(client), Some(server)) = (client, server.join().unwrap()) else { return };
-    assert!(client.out.ends_with("exit 0\n"), "{client:?}\n{server:?}");
+    if [client.code, server.code].contains(&Some(124)) {
+        skipped("vm: two guests in wall-clock time did not end in 180 s: the machine is too busy");
+        return;
+    }
+    assert!(client.out.contains("\nexit 0\n"), "{client:?}\n{server:?}");
     let steps = offsets(&client, " step time server 10.9.0.1 ");
     // two guests that started seconds apart from one machine's clock
     assert!(steps.len() == 1 && (steps[0] - 3000.0).abs() < 60.0, "{client:?}");
-    assert!(server.out.contains("request from 10.9.0.2:123\n"), "{server:?}");
+    assert!(server.out.contains("request from 10.9.0.2:123 version 4\n"), "{server:?}");
 }
 
 #[test]

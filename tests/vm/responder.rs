@@ -2,7 +2,7 @@
 //! that a step or slew of the guest's clock does not move it.
 //!
 //! `responder ADDRESS SECONDS`: listens on ADDRESS:123, `SECONDS` ahead of the clock as it stands; prints
-//! `request from SOURCE` for each.
+//! `request from SOURCE version N` for each.
 #![expect(clippy::print_stdout, reason = "a program of the tests: its log is its output")]
 
 use std::io::{Error, Result};
@@ -47,8 +47,8 @@ fn main() -> Result<()> {
     loop {
         let (length, source) = socket.recv_from(&mut bytes)?;
         let receive = now()?;
-        println!("request from {source}");
         let Some(Ok(request)) = bytes.get(..length).map(Header::parse) else { continue };
+        println!("request from {source} version {}", request.version.get());
         let mut reply = Header {
             leap: Leap::None,
             version: request.version,
