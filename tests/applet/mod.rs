@@ -1,5 +1,6 @@
 //! Tests of the applets as programs.
 
+mod chronyc;
 mod demo;
 mod every;
 mod install;

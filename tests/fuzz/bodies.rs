@@ -3,9 +3,11 @@
 //! A body panics when a rule is broken; that the parsers do not panic by themselves is a rule too.
 
 use ntpbox::auth::{AuthError, Dialect, KeyRing};
+use ntpbox::client::cmdmon::{ntp_data_parts, server_counters};
 use ntpbox::engine::rng::SplitMix;
 use ntpbox::engine::server::{Silence, Snapshot, answer};
 use ntpbox::types::{KeyId, Leap, LogInterval, Mode, NtpShort, RefId, Stratum, Timestamp};
+use ntpbox::wire::cmdmon::{Refusal, Reply, Request, VERSION, parse_reply, parse_request};
 use ntpbox::wire::ext::{Follows, Tail, Trailer};
 use ntpbox::wire::ntp::{HEADER_LEN, Header};
 
@@ -13,8 +15,14 @@ use ntpbox::wire::ntp::{HEADER_LEN, Header};
 pub(crate) type Body = fn(&[u8]);
 
 /// Name of the target (and of its folder in the corpus) → body.
-pub(crate) const BODIES: &[(&str, Body)] =
-    &[("header", header), ("tail", tail), ("keys", keys), ("server", server)];
+pub(crate) const BODIES: &[(&str, Body)] = &[
+    ("cmdmon_request", cmdmon_request),
+    ("cmdmon_reply", cmdmon_reply),
+    ("header", header),
+    ("tail", tail),
+    ("keys", keys),
+    ("server", server),
+];
 
 /// Every 48 bytes are a header, and the header is these 48 bytes again.
 fn header(data: &[u8]) {
@@ -133,4 +141,37 @@ fn server(data: &[u8]) {
         (Mode::Client, Mode::Server) | (Mode::SymmetricActive, Mode::SymmetricPassive)
     ));
     assert!(reply.transmit.wrapping_since(reply.receive).as_nanos() >= 0);
+}
+
+/// A request that is understood has the length that some client sends, and is the same when we send it.
+fn cmdmon_request(data: &[u8]) {
+    match parse_request(data) {
+        Ok(packet) => {
+            let (newest, least) = Request::lengths(packet.request.code()).expect("it was understood");
+            assert!(packet.length == data.len() && least <= data.len() && least <= newest);
+            let again = packet.request.encode(VERSION, packet.sequence, 0);
+            assert_eq!(again.len(), newest);
+            assert_eq!(parse_request(&again).map(|p| p.request), Ok(packet.request.clone()));
+            if let Some(older) = packet.request.to_older() {
+                assert!(older.to_older().is_none());
+            }
+        }
+        Err(Refusal::Answer { command, sequence, .. }) => {
+            assert_eq!(data[4..6], command.to_be_bytes());
+            assert_eq!(data[8..12], sequence.to_be_bytes());
+        }
+        Err(Refusal::Silence) => {}
+    }
+}
+
+/// A reply that is understood is as long as its code asks for, and is the same when our daemon sends it.
+fn cmdmon_reply(data: &[u8]) {
+    let Ok((header, reply)) = parse_reply(data) else { return };
+    let _ = (ntp_data_parts(&reply), server_counters(&reply));
+    let again = reply.encode(header.command, header.sequence, header.status);
+    if let Some(length) = Reply::length(reply.code()) {
+        assert!(again.len() == length && length <= data.len());
+    }
+    let (header_again, reply_again) = parse_reply(&again).expect("our own reply");
+    assert_eq!((header_again.status, reply_again), (header.status, reply));
 }

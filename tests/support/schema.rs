@@ -87,6 +87,7 @@ impl Validator<'_> {
             }
             "format" => match rule.as_str().unwrap() {
                 "date-time" => expect(value.as_str().is_none_or(is_date_time)),
+                "ip" => expect(value.as_str().is_none_or(|v| v.parse::<std::net::IpAddr>().is_ok())),
                 // numeric formats of schemars come with a minimum and a maximum, or span their type
                 "double" | "float" | "uint8" | "uint16" | "uint32" | "uint64" | "uint" | "int8" | "int16"
                 | "int32" | "int64" | "int" => {}
