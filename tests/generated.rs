@@ -102,17 +102,24 @@ fn the_scripts_are_accepted_by_their_shells() {
 
 #[test]
 fn the_pages_are_good_roff() {
-    let Some(groff) = find("groff") else {
-        skipped("groff is not installed");
-        return;
-    };
-    for (file, text) in
-        files().iter().filter(|(file, text)| file.starts_with("man/") && !text.starts_with(".so"))
-    {
-        let mut command = command(&groff);
-        command.args(["-Kutf8", "-Tutf8", "-man", "-ww", "-z", file]);
-        let finished = finish(command);
-        assert_eq!((finished.code(), finished.stderr.as_str()), (0, ""), "{file}:\n{text}");
+    let groff: &[&str] = &["-Kutf8", "-Tutf8", "-man", "-ww", "-z"];
+    for (program, words) in [("groff", groff), ("mandoc", &["-Tlint", "-Werror"])] {
+        let Some(path) = find(program) else {
+            skipped(&format!("{program} is not installed"));
+            continue;
+        };
+        for (file, text) in files() {
+            if file.starts_with("man/") && !text.starts_with(".so") {
+                let mut command = command(&path);
+                command.args(words).arg(&file);
+                let finished = finish(command);
+                assert_eq!(
+                    (finished.code(), finished.stderr + &finished.stdout),
+                    (0, String::new()),
+                    "{file}:\n{text}"
+                );
+            }
+        }
     }
 }
 

@@ -30,6 +30,7 @@ complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "ntpdate" -d 'set the 
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "ntpq" -d 'Query the NTP daemon by control messages'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "hwclock" -d 'Time clocks utility.'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "chronyc" -d 'Query and control chronyd'
+complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "timedatectl" -d 'Query or change system time and date settings'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "list" -d 'list the applets'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "install" -d 'give the box its legacy names in a directory'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "completions" -d 'print the completion script of a shell'
@@ -128,6 +129,21 @@ complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyc" -s d -d 'Ignored,
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyc" -s a -d 'Ignored, for compatibility'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyc" -s v -l version -d 'Print the version'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyc" -l help -d 'Print the options'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -s H -l host -d 'Operate on remote host (refused: use ssh)' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -s M -l machine -d 'Operate on local container (only .host)' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -s p -l property -d 'Show only properties by this name' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -s P -d 'Equivalent to --value --property=NAME' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -l json -d 'Print one JSON object (pretty, short, off; alone: pretty on a terminal)' -r -f -a "pretty\t''
+short\t''
+off\t''"
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -s h -l help -d 'Show this help message'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -l version -d 'Show package version'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -l no-pager -d 'Do not pipe output into a pager'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -l no-ask-password -d 'Do not prompt for password'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -l adjust-system-clock -d 'Adjust system clock when changing local RTC mode'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -l monitor -d 'Monitor status of systemd-timesyncd'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -s a -l all -d 'Show all properties, including empty ones'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -l value -d 'When showing properties, only print the value'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand list" -l json -d 'Print one JSON object (pretty, short, off; alone: pretty on a terminal)' -r -f -a "pretty\t''
 short\t''
 off\t''"

@@ -5,7 +5,8 @@ use clap_complete::aot::{Bash, Fish, Zsh, generate};
 
 use super::markdown::{self, Block};
 use super::output::json_arg;
-use super::{APPLETS, Applet, Kind, VERSION};
+use super::{APPLETS, Applet, Kind, RELEASED, VERSION};
+use crate::types::civil;
 
 /// The prose of the box's own page.
 const BOX_ABOUT: &str = include_str!("about.md");
@@ -115,6 +116,7 @@ pub fn man_page(subject: Subject) -> String {
     let man = clap_mangen::Man::new(command.display_name(&page_name).bin_name(subject.program()))
         .title(page_name.to_uppercase())
         .section(subject.section().to_string())
+        .date(civil::rfc3339(RELEASED).get(..10).unwrap_or_default())
         .source(format!("ntpbox {VERSION}"))
         .manual("ntpbox");
     let mut page = Vec::new();

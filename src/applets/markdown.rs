@@ -159,11 +159,14 @@ fn link(text: &str) -> Option<(Face, String, usize)> {
 /// Renders pieces as roff for the `man` macros.
 pub fn to_roff(blocks: &[Block]) -> String {
     let mut roff = String::new();
+    let mut after_title = false;
     for block in blocks {
+        let paragraph = if std::mem::take(&mut after_title) { "" } else { ".PP\n" };
+        after_title = matches!(block, Block::Section(_) | Block::Subsection(_));
         match block {
             Block::Section(title) => roff.push_str(&format!(".SH \"{}\"\n", escape(&title.to_uppercase()))),
             Block::Subsection(title) => roff.push_str(&format!(".SS \"{}\"\n", escape(title))),
-            Block::Paragraph(text) => roff.push_str(&format!(".PP\n{}\n", roff_line(text))),
+            Block::Paragraph(text) => roff.push_str(&format!("{paragraph}{}\n", roff_line(text))),
             Block::Item(mark, text) => {
                 let mark = if mark == "•" { "\\(bu" } else { mark };
                 roff.push_str(&format!(".IP {mark} 3\n{}\n", roff_line(text)));
@@ -172,7 +175,8 @@ pub fn to_roff(blocks: &[Block]) -> String {
                 roff.push_str(&format!(".TP\n{}\n{}\n", roff_line(term), roff_line(text)));
             }
             Block::Code(lines) => {
-                roff.push_str(".PP\n.RS 4\n.nf\n");
+                roff.push_str(paragraph);
+                roff.push_str(".RS 4\n.nf\n");
                 lines.iter().for_each(|line| roff.push_str(&format!("{}\n", guard(escape(line)))));
                 roff.push_str(".fi\n.RE\n");
             }

@@ -18,6 +18,7 @@ pub mod ntpdate;
 pub mod ntpq;
 pub mod output;
 pub mod schemas;
+pub mod timedatectl;
 
 use std::ffi::{OsStr, OsString};
 
@@ -86,6 +87,7 @@ pub const APPLETS: &[Applet] = &[
     ntpq::APPLET,
     hwclock::APPLET,
     chronyc::APPLET,
+    timedatectl::APPLET,
     list::APPLET,
     install::APPLET,
     completions::APPLET,

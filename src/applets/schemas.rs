@@ -40,4 +40,8 @@ pub const REPORTS: &[ReportSchema] = &[
     super::ntpq::TEXT,
     super::ntpq::VARIABLES,
     super::ntpq::VARIABLE_SETS,
+    super::timedatectl::SET,
+    super::timedatectl::STATUS,
+    super::timedatectl::TIMESYNC,
+    super::timedatectl::TIMEZONES,
 ];

@@ -12,6 +12,8 @@ pub mod ntpdate;
 mod ntpq;
 mod rtc;
 mod schema;
+mod timedate;
+mod timesync;
 mod values;
 
 pub use demo::{DemoCommand, DemoServer, Demonstration};
@@ -29,4 +31,9 @@ pub use rtc::{
     RtcVoltageReport, RtcWriteReport,
 };
 pub use schema::{NoData, ReportSchema};
+pub use timedate::{
+    DstChange, DstReport, KernelReport, ManagerKind, NtpReport, NtpService, RtcProblem, RtcReport, Timedate,
+    TimedateChange, TimezoneList, ZonedTime,
+};
+pub use timesync::{Timesync, TimesyncMessage, timesync_refid};
 pub use values::{Instant, ReachValue, RefIdValue, ppm, reach_value, refid_value};

@@ -14,6 +14,7 @@ use std::thread;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::signal::SigSet;
 
 use super::net::Family;
 use super::wait::{Woken, wait};
@@ -123,7 +124,7 @@ impl Resolver {
         })
     }
 
-    /// Starts a look-up; its answer comes from [`Self::take`] under the returned number. Never blocks.
+    /// Starts a look-up; its answer comes from [`Self::take`] under the returned number, at once for numeric addresses. Never blocks.
     pub fn start(&mut self, query: Query) -> u64 {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
@@ -142,12 +143,8 @@ impl Resolver {
         self.running > 0 || !self.finished.is_empty()
     }
 
-    /// Takes the next answer without a thread in the way: those of [`Self::start`] that needed none.
-    pub fn take_finished(&mut self) -> Option<Answer> {
-        self.finished.pop_front()
-    }
-
-    /// Takes one answer; blocks unless [`Self::wake_fd`] is readable. `None` when no look-up is under way.
+    /// Takes one answer. It blocks only while [`Self::wake_fd`] is there and not readable, and all finished answers were taken;
+    /// `None` when no look-up is under way.
     pub fn take(&mut self) -> Option<Answer> {
         if let Some(answer) = self.finished.pop_front() {
             return Some(answer);
@@ -182,6 +179,8 @@ impl Resolver {
         let sender = self.sender.clone();
         let writer = Arc::clone(&self.wake_writer);
         let work = move || {
+            // signals are for the thread that waits
+            let _ = SigSet::all().thread_block();
             let result = look_up(&query);
             if sender.send(Answer { ticket, result }).is_ok() {
                 while nix::unistd::write(&writer, &[0]) == Err(Errno::EINTR) {}
@@ -395,7 +394,7 @@ mod tests {
         else {
             return;
         };
-        if rerun(name, &prefix.iter().map(String::as_str).collect::<Vec<_>>()).is_some() {
+        if rerun(name, &prefix).is_some() {
             return;
         }
         let server = UdpSocket::open(&UdpOptions::server("127.0.0.1:53".parse().unwrap())).unwrap();

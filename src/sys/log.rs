@@ -68,7 +68,44 @@ fn listener_at(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixDatagram;
+
     use super::*;
+    use crate::sys::testing::{own_network, rerun};
+
+    /// In a child with a /dev of its own.
+    #[test]
+    fn lines_arrive_as_they_are_with_level_name_and_pid() {
+        let Some(prefix) = own_network("mount -t tmpfs ntpbox-test /dev && mknod -m 666 /dev/null c 1 3")
+        else {
+            return;
+        };
+        let name = "sys::log::tests::lines_arrive_as_they_are_with_level_name_and_pid";
+        if rerun(name, &prefix).is_some() {
+            return;
+        }
+        assert!(!Syslog::open("nobody", Level::Info).is_reachable());
+        let daemon = UnixDatagram::bind("/dev/log").unwrap();
+        let log = Syslog::open("ntpdate", Level::Info);
+        assert!(log.is_reachable());
+        log.line(Level::Debug, "below the lowest level");
+        log.line(Level::Error, "100%s %n\n\u{1b}[0m done");
+        log.line(Level::Notice, "step");
+        let mut buffer = [0; 512];
+        let mut next = || {
+            let len = daemon.recv(&mut buffer).unwrap();
+            String::from_utf8_lossy(&buffer[..len]).into_owned()
+        };
+        let (error, notice) = (next(), next());
+        let pid = std::process::id();
+        // LOG_DAEMON is 3 << 3; LOG_ERR 3, LOG_NOTICE 5
+        assert!(error.starts_with("<27>"), "{error}");
+        assert!(error.ends_with(&format!(" ntpdate[{pid}]: 100%s %n  [0m done")), "{error}");
+        assert!(
+            notice.starts_with("<29>") && notice.ends_with(&format!(" ntpdate[{pid}]: step")),
+            "{notice}"
+        );
+    }
 
     #[test]
     fn a_listener_is_told_from_a_dead_socket() {
@@ -77,7 +114,7 @@ mod tests {
         let path = dir.join("log");
         let text = path.to_str().unwrap();
         assert!(!listener_at(text));
-        let listener = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        let listener = UnixDatagram::bind(&path).unwrap();
         assert!(listener_at(text));
         drop(listener);
         assert!(!listener_at(text));

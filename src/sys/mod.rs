@@ -5,21 +5,26 @@ pub mod clock;
 pub mod cmdsock;
 pub mod dns;
 pub mod file;
+pub mod host;
 pub mod interface;
 pub mod links;
+pub mod locale;
 pub mod log;
 pub mod net;
 pub mod ports;
 pub mod process;
 pub mod random;
 pub mod rtc;
+pub mod service;
 pub mod signal;
 #[cfg(test)]
 mod testing;
 pub mod tty;
+pub mod tz;
 pub mod user;
 pub mod wait;
 pub mod zone;
+pub mod zoneinfo;
 
 use std::fmt;
 

@@ -1,17 +1,20 @@
 //! For the tests of this layer: a test that runs itself in a child process, where it may lose privileges or catch signals.
 
+use std::ffi::OsStr;
 use std::process::{Command, Output};
+
+use super::net::{StampSource, UdpSocket};
 
 const MARK: &str = "NTPBOX_TEST_CHILD";
 
 /// In the test itself: runs that one test (its full path, `sys::x::tests::name`) in a child behind `prefix` (e.g. `setpriv …`)
 /// and returns its output; in the child: `None`.
-pub(super) fn rerun(test: &str, prefix: &[&str]) -> Option<Output> {
+pub(super) fn rerun(test: &str, prefix: &[impl AsRef<OsStr>]) -> Option<Output> {
     if std::env::var_os(MARK).is_some() {
         return None;
     }
     let me = std::env::current_exe().expect("the test binary");
-    let mut words = prefix.iter().map(std::ffi::OsStr::new).chain([me.as_os_str()]);
+    let mut words = prefix.iter().map(AsRef::as_ref).chain([me.as_os_str()]);
     let mut command = Command::new(words.next().expect("a program"));
     command.args(words).args(["--exact", test, "--nocapture", "--test-threads=1"]).env(MARK, "1");
     let output = command.output().expect("the child starts");
@@ -52,6 +55,20 @@ pub(super) fn own_network(prepare: &str) -> Option<Vec<String>> {
     }
     skipped("no right to make namespaces");
     None
+}
+
+/// Waits until the kernel stamps packets: it switches that on in the background when the first socket asks (and off with the last).
+pub(super) fn wait_for_kernel_stamps(socket: &UdpSocket) {
+    let to = socket.local_address().expect("bound");
+    for _ in 0..10_000 {
+        socket.send_to(b"stamp", to, None).expect("loopback");
+        let mut buffer = [0; 8];
+        let got = socket.receive(&mut buffer).expect("loopback").expect("loopback delivers at once");
+        if got.stamp == StampSource::Kernel {
+            return;
+        }
+    }
+    panic!("no kernel stamps");
 }
 
 #[expect(clippy::print_stderr, reason = "a test says why it was skipped")]

@@ -7,3 +7,4 @@ mod install;
 mod list;
 mod ntpdate;
 mod ntpq;
+mod timedatectl;

@@ -288,9 +288,11 @@ impl UdpSocket {
 mod tests {
     use super::*;
     use crate::sys::net::{Family, UdpOptions};
+    use crate::sys::testing::wait_for_kernel_stamps;
 
     fn pair() -> (UdpSocket, UdpSocket, SocketAddr) {
         let server = UdpSocket::open(&UdpOptions::server("127.0.0.1:0".parse().unwrap())).unwrap();
+        wait_for_kernel_stamps(&server);
         let to = server.local_address().unwrap();
         (server, UdpSocket::open(&UdpOptions::client(Family::V4)).unwrap(), to)
     }

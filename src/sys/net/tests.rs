@@ -1,6 +1,7 @@
 use std::os::fd::AsFd;
 
 use super::*;
+use crate::sys::testing::wait_for_kernel_stamps;
 use crate::sys::wait::{Woken, wait};
 use crate::types::TimeDelta;
 
@@ -27,6 +28,7 @@ fn a_packet_arrives_with_its_addresses_and_a_kernel_stamp() {
     for address in both_loopbacks() {
         let server = server(address);
         let to = server.local_address().unwrap();
+        wait_for_kernel_stamps(&server);
         let client = UdpSocket::open(&UdpOptions::client(server.family())).unwrap();
         let before = clock::now();
         client.send_to(b"hello", to, None).unwrap();
