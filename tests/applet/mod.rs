@@ -3,6 +3,7 @@
 mod chronyc;
 mod demo;
 mod every;
+mod hwclock;
 mod install;
 mod list;
 mod ntpdate;
