@@ -188,3 +188,22 @@ fn every_dependency_has_its_reason() {
         );
     }
 }
+
+/// A `ReportSchema` in a table that the binary reads links the generator of every schema in it (hundreds of kB): the
+/// applets keep them as constants of their own and use the name only.
+#[test]
+fn applets_keep_schemas_out_of_tables() {
+    let mut files = Vec::new();
+    rust_files(Path::new("src/applets"), &mut files);
+    let mut found = Vec::new();
+    for file in files.iter().filter(|file| !file.ends_with("schemas.rs")) {
+        for (number, line) in fs::read_to_string(file).unwrap().lines().enumerate() {
+            let in_type =
+                ["[ReportSchema", "(ReportSchema", ", ReportSchema)", "&ReportSchema", "<ReportSchema"];
+            if in_type.iter().any(|pattern| line.contains(pattern)) {
+                found.push(format!("{}:{}: keep its name only", file.display(), number + 1));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
