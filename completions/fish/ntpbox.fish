@@ -28,6 +28,7 @@ complete -c ntpbox -n "__fish_ntpbox_needs_command" -s h -l help -d 'Print help'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -s V -l version -d 'Print version'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "ntpdate" -d 'set the clock from NTP servers, once'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "ntpq" -d 'Query the NTP daemon by control messages'
+complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "ntpstat" -d 'Say whether the clock is synchronised'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "hwclock" -d 'Time clocks utility.'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "chronyc" -d 'Query and control chronyd'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "timedatectl" -d 'Query or change system time and date settings'
@@ -78,6 +79,13 @@ complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpq" -s w -l wide -d 'Sho
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpq" -l strict -d 'Exit 1 when a command failed'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpq" -l version -d 'Print the version and exit'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpq" -s ? -l help -d 'Print this help and exit'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpstat" -s m -d 'Exit 1 when the error may exceed this many milliseconds' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpstat" -l json -d 'Print one JSON object (pretty, short, off; alone: pretty on a terminal)' -r -f -a "pretty\t''
+short\t''
+off\t''"
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpstat" -s 4 -d 'Ask over IPv4 only'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpstat" -s 6 -d 'Ask over IPv6 only'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpstat" -s h -l help -d 'Print this help'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -s d -l ul-debug -d 'print debugging information' -r
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l param-get -d 'display the RTC parameter' -r
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand hwclock" -l param-set -d 'set the RTC parameter' -r

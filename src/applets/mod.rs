@@ -16,6 +16,7 @@ pub mod markdown;
 pub mod native;
 pub mod ntpdate;
 pub mod ntpq;
+pub mod ntpstat;
 pub mod output;
 pub mod schemas;
 pub mod timedatectl;
@@ -85,6 +86,7 @@ impl Applet {
 pub const APPLETS: &[Applet] = &[
     ntpdate::APPLET,
     ntpq::APPLET,
+    ntpstat::APPLET,
     hwclock::APPLET,
     chronyc::APPLET,
     timedatectl::APPLET,

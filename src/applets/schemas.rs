@@ -44,4 +44,5 @@ pub const REPORTS: &[ReportSchema] = &[
     super::timedatectl::STATUS,
     super::timedatectl::TIMESYNC,
     super::timedatectl::TIMEZONES,
+    super::ntpstat::SCHEMA,
 ];

@@ -10,6 +10,7 @@ mod install;
 mod listing;
 pub mod ntpdate;
 mod ntpq;
+mod ntpstat;
 mod rtc;
 mod schema;
 mod timedate;
@@ -26,6 +27,7 @@ pub use ntpq::{
     NtpqPeerKind, NtpqPeerStatus, NtpqPeers, NtpqReport, NtpqRestriction, NtpqRestrictions, NtpqResult,
     NtpqResults, NtpqStatus, NtpqText, NtpqValue, NtpqVariableSets, NtpqVariables,
 };
+pub use ntpstat::{NtpstatReport, NtpstatSource};
 pub use rtc::{
     AdjtimeReport, CalibrationReport, DriftReport, HwclockReport, KernelTimeReport, RtcParameterReport,
     RtcVoltageReport, RtcWriteReport,

@@ -8,4 +8,5 @@ mod install;
 mod list;
 mod ntpdate;
 mod ntpq;
+mod ntpstat;
 mod timedatectl;

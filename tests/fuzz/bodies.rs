@@ -4,11 +4,17 @@
 
 use ntpbox::auth::{AuthError, Dialect, KeyRing};
 use ntpbox::client::cmdmon::{ntp_data_parts, server_counters};
+use ntpbox::client::mode6::catalogue::{self, Subject, status_words};
+use ntpbox::client::mode6::peers::peer_row;
+use ntpbox::client::mode6::{Patience, Request as Question, Session};
 use ntpbox::engine::rng::SplitMix;
 use ntpbox::engine::server::{Silence, Snapshot, answer};
-use ntpbox::types::{KeyId, Leap, LogInterval, Mode, NtpShort, RefId, Stratum, Timestamp};
+use ntpbox::report::NtpqValue;
+use ntpbox::types::{KeyId, Leap, LogInterval, Mode, MonoTime, NtpShort, RefId, Stratum, Timestamp};
 use ntpbox::wire::cmdmon::{Refusal, Reply, Request, VERSION, parse_reply, parse_request};
 use ntpbox::wire::ext::{Follows, Tail, Trailer};
+use ntpbox::wire::mode6::vars::{MAX_NAME, MAX_VALUE, variables};
+use ntpbox::wire::mode6::{self, Align, AssocId, Opcode, Packet, parse_associations};
 use ntpbox::wire::ntp::{HEADER_LEN, Header};
 
 /// What a target does with its bytes; it panics when a rule is broken.
@@ -22,6 +28,8 @@ pub(crate) const BODIES: &[(&str, Body)] = &[
     ("tail", tail),
     ("keys", keys),
     ("server", server),
+    ("mode6", mode6_replies),
+    ("variables", variable_list),
 ];
 
 /// Every 48 bytes are a header, and the header is these 48 bytes again.
@@ -174,4 +182,77 @@ fn cmdmon_reply(data: &[u8]) {
     }
     let (header_again, reply_again) = parse_reply(&again).expect("our own reply");
     assert_eq!((header_again.status, reply_again), (header.status, reply));
+}
+
+/// Any packet of mode 6 is written back to the same bytes; as fragments of replies to a session it neither panics nor piles up.
+fn mode6_replies(data: &[u8]) {
+    if let Ok(packet) = Packet::parse(data) {
+        let again = packet.header.emit(packet.data, Align::Plain);
+        let length = mode6::HEADER_LEN + packet.data.len();
+        assert_eq!(again[..length], data[..length]);
+        assert!(packet.mac.is_empty() || packet.covered.len() + packet.mac.len() == data.len());
+    }
+    // the same bytes as datagrams, a length byte before each; the number and operation of the request are put in,
+    // so that most of them are taken as fragments
+    let mut session = Session::new(2, Patience::default());
+    let ticket = session.submit(Question::new(Opcode::ReadVariables, AssocId::SYSTEM, *b""));
+    let request = session.poll_transmit(MonoTime::ZERO).expect("a request is queued");
+    let mut rest = data;
+    while let Some((&length, after)) = rest.split_first() {
+        let (piece, after) = after.split_at(usize::from(length).min(after.len()));
+        let mut datagram = piece.to_vec();
+        for (slot, byte) in datagram.iter_mut().skip(2).zip(&request[2..4]) {
+            *slot = *byte;
+        }
+        if let Some(first) = datagram.first_mut() {
+            *first = *first & 0xc0 | 0x16;
+        }
+        if let Some(second) = datagram.get_mut(1) {
+            *second = *second & 0x60 | 0x82;
+        }
+        datagram.resize(datagram.len().next_multiple_of(4), 0);
+        session.handle(&datagram, MonoTime::ZERO);
+        rest = after;
+    }
+    if let Some((answered, answer)) = session.poll_answer() {
+        assert_eq!(answered, ticket);
+        assert!(session.poll_answer().is_none() && session.is_idle());
+        if let Ok(reply) = answer {
+            assert!(reply.data.len() <= data.len());
+            variable_list(&reply.data);
+        }
+    }
+}
+
+/// Any bytes as a variable list, a peer and a report: bounded, printable, no NaN.
+fn variable_list(data: &[u8]) {
+    let mut count = 0;
+    let mut list = variables(data);
+    for variable in list.by_ref() {
+        count += 1;
+        assert!(!variable.name.is_empty() && variable.name.len() <= MAX_NAME);
+        assert!(variable.value.is_none_or(|value| value.len() <= MAX_VALUE));
+    }
+    assert!(count <= data.len());
+    let printable = |text: &str| text.bytes().all(|b| (0x20..0x7f).contains(&b));
+    let report = catalogue::report(
+        "h",
+        AssocId::SYSTEM,
+        status_words(Subject::Peer, 0x963a),
+        data,
+        Timestamp::UNIX_EPOCH,
+    );
+    for value in report.values.values() {
+        match value {
+            NtpqValue::Number(number) => assert!(number.is_finite()),
+            NtpqValue::Samples(numbers) => assert!(numbers.iter().all(|n| n.is_finite())),
+            NtpqValue::Text(text) => assert!(printable(text), "{text:?}"),
+            _ => {}
+        }
+    }
+    assert!(report.raw.iter().all(|(name, value)| printable(name) && printable(value)));
+    let row = peer_row(AssocId::new(1), 0x963a, data, Timestamp::UNIX_EPOCH);
+    assert!(printable(&row.peer.remote) && printable(&row.peer.refid_text));
+    assert!(row.srchost.is_none_or(|name| printable(&name)));
+    let _ = parse_associations(data);
 }

@@ -13,7 +13,6 @@
 mod args;
 mod auth;
 mod cook;
-mod link;
 mod local;
 mod mru;
 mod query;

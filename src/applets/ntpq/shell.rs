@@ -3,12 +3,12 @@
 use std::io::Write;
 
 use super::auth::Keys;
-use super::link::{Link, LinkError, Verdict};
 use super::render::Layout;
 use super::table::{self, Command, Found, Param};
 use crate::applets::io::Io;
 use crate::client::mode6::decode::visible;
 use crate::client::mode6::{Patience, QueryError, Reply, Request};
+use crate::driver::mode6::{Link, LinkError, Verdict};
 use crate::report::{ErrorReport, NtpqReport};
 use crate::sys::net::Family;
 use crate::types::TimeDelta;

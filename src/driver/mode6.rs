@@ -19,9 +19,9 @@ const DATAGRAM: usize = 2048;
 const BUDGET: usize = 64 << 20;
 
 /// A server and the conversation with it.
-pub(super) struct Link {
+pub struct Link {
     /// Requests, retries, fragments.
-    pub(super) session: Session,
+    pub session: Session,
     socket: UdpSocket,
     others: Vec<SocketAddr>,
     heard: bool,
@@ -29,7 +29,7 @@ pub(super) struct Link {
 
 /// Why a command got no further.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum LinkError {
+pub enum LinkError {
     /// The name has no address: the resolver's text.
     Unresolved(String),
     /// A system call failed: its text.
@@ -37,7 +37,7 @@ pub(super) enum LinkError {
 }
 
 /// The answers of one command.
-pub(super) enum Verdict {
+pub enum Verdict {
     /// Every request has its answer.
     Done,
     /// The user interrupted.
@@ -48,7 +48,10 @@ pub(super) enum Verdict {
 
 impl Link {
     /// Resolves a host (numeric addresses first; `[v6]`, `host:port` and `[v6]:port` allowed) and connects to its first address.
-    pub(super) fn open(
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub fn open(
         host: &str,
         family: Option<Family>,
         version: u8,
@@ -75,7 +78,7 @@ impl Link {
     }
 
     /// Sends requests and hands each answer over with the request's place in the list, in the order of arrival.
-    pub(super) fn query_each(
+    pub fn query_each(
         &mut self,
         requests: Vec<Request>,
         mut each: impl FnMut(usize, Result<Reply, QueryError>),
