@@ -22,20 +22,24 @@ mod statistics;
 mod table;
 
 use clap::{Arg, ArgAction, Command};
+use nix::sys::signal::Signal;
 use zeroize::Zeroizing;
 
 use self::args::Options;
 use self::shell::{Answer as Found, Settings, Shell};
 use super::compat::{Compat, Era};
 use super::io::Io;
+use super::lineedit::{Input, LineEditor};
 use super::output::{Answer, JsonMode, print_json};
 use super::{Applet, Invocation, Kind, Outcome};
 use crate::report::{
     ErrorReport, Level, Message, NtpqAssociations, NtpqInterfaces, NtpqMru, NtpqPeers, NtpqReport,
     NtpqRestrictions, NtpqResult, NtpqResults, NtpqText, NtpqVariableSets, NtpqVariables, ReportSchema,
 };
-use crate::sys::clock;
+use crate::sys::{clock, signal};
 
+/// In front of what a person types.
+const PROMPT: &str = "ntpq> ";
 /// What `version` prints: the level first, then us.
 const VERSION_LINE: &str = concat!("ntpq 4.2.8p15@ntpbox-", env!("CARGO_PKG_VERSION"));
 
@@ -266,6 +270,10 @@ impl Sitting<'_> {
             }
             for line in commands {
                 let found = shell.run(line, self.json.is_some());
+                // a command that catches Ctrl-C for itself does not take it away from those after it
+                if found.trouble.as_ref().is_some_and(|t| t.code == "interrupted") {
+                    return Outcome::Signal(Signal::SIGINT as i32);
+                }
                 results.push(result(&host, line, found));
                 if shell.quit {
                     break;
@@ -278,25 +286,50 @@ impl Sitting<'_> {
     /// Commands from standard input: with a prompt when a person is there.
     fn read_commands(&self, shell: &mut Shell<'_>) -> Outcome {
         let mut results = Vec::new();
-        let prompt = self.options.interactive || (shell.io.in_is_tty && shell.io.err_is_tty);
+        let prompt =
+            self.json.is_none() && (self.options.interactive || (shell.io.in_is_tty && shell.io.err_is_tty));
+        let mut editor = None;
+        if prompt && shell.io.in_is_tty {
+            // without it the lines are read as they come
+            editor = LineEditor::new(complete).ok();
+            // Ctrl-C ends a command, not the program
+            let _ = signal::catch(&[Signal::SIGINT]);
+        }
         let host = self.hosts().swap_remove(0);
         if let Err(trouble) = shell.open(&host, shell.set.family) {
             let found = shell.say(trouble);
             results.push(result(&host, "host", found));
         }
         while !shell.quit && !shell.io.out.is_broken() {
-            if prompt && self.json.is_none() {
-                write!(shell.io.out, "ntpq> ");
-            }
             shell.io.out.flush();
-            let mut line = String::new();
-            match shell.io.input.read_line(&mut line) {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => continue,
-                Err(_) => break,
-            }
+            let line = match &mut editor {
+                Some(editor) => match editor.read(PROMPT) {
+                    Input::Line(line) => line,
+                    Input::Interrupt => {
+                        while signal::take().is_some() {}
+                        continue;
+                    }
+                    Input::End => break,
+                },
+                None => {
+                    if prompt {
+                        write!(shell.io.out, "{PROMPT}");
+                        shell.io.out.flush();
+                    }
+                    let mut line = String::new();
+                    match shell.io.input.read_line(&mut line) {
+                        Ok(0) => break,
+                        Ok(_) => line,
+                        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => continue,
+                        Err(_) => break,
+                    }
+                }
+            };
+            while signal::take().is_some() {}
             let found = shell.run(&line, self.json.is_some());
+            if found.trouble.as_ref().is_some_and(|t| t.code == "interrupted") {
+                writeln!(shell.io.out);
+            }
             if self.json.is_some() {
                 results.push(result(&shell.host_name(), line.trim(), found));
             }
@@ -367,4 +400,30 @@ fn secret_line(io: &mut Io) -> Zeroizing<String> {
     } else {
         plain_line(io)
     })
+}
+
+/// Completion: the commands that begin like the first word; after `help` too.
+fn complete(line: &str) -> Vec<&'static str> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let open = !line.ends_with(char::is_whitespace);
+    let start = match (words.as_slice(), open) {
+        ([], _) | (["help" | "?"], false) => "",
+        ([first], true) => first,
+        (["help" | "?", start], true) => start,
+        _ => return Vec::new(),
+    };
+    table::listed(false).into_iter().filter(|name| name.starts_with(start)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_completed_at_the_start_and_after_help() {
+        assert_eq!(complete("mr"), ["mreadlist", "mreadvar", "mrl", "mrulist", "mrv"]);
+        assert_eq!(complete("help mru"), ["mrulist"]);
+        assert_eq!(complete("help ").len(), table::listed(false).len());
+        assert_eq!(complete("rv off"), Vec::<&str>::new());
+    }
 }
