@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use crate::auth::KeyRing;
 use crate::engine::rng::Rng;
-use crate::engine::server::{self, Snapshot};
+use crate::engine::server::{self, Service, Snapshot};
 use crate::sys::child::{Child, Finished};
 use crate::sys::net::{UdpOptions, UdpSocket};
 use crate::sys::wait::{Woken, wait};
@@ -55,7 +56,9 @@ impl Responder {
                 Err(_) => continue,
             };
             let (received, now) = (datagram.received + self.ahead, clock::now() + self.ahead);
-            let reply = server::answer(datagram.bytes, received, now, &self.snapshot(), rng);
+            let (snapshot, keys) = (self.snapshot(), KeyRing::default());
+            let service = Service { snapshot: &snapshot, keys: &keys, least_poll: None };
+            let reply = server::answer(datagram.bytes, datagram.from.port(), received, now, &service, rng);
             let sent = reply.map(|reply| self.socket.send_to(&reply, datagram.from, datagram.to));
             answered += usize::from(matches!(sent, Ok(Ok(()))));
         }
@@ -121,7 +124,7 @@ pub fn attend(
 }
 
 /// The smallest step that is seen between two readings of the clock, as a power of two of seconds, rounded up.
-fn precision() -> LogInterval {
+pub fn precision() -> LogInterval {
     let mut last = clock::now();
     let steps = (0..READINGS).filter_map(|_| {
         let now = clock::now();
