@@ -1,6 +1,7 @@
 //! Layer 5: the tools. One table of applets drives dispatch, `list`, `install`, man pages and completions.
 
 pub mod chronyc;
+pub mod chronyd;
 pub mod compat;
 pub mod completions;
 pub mod demo;
@@ -90,6 +91,7 @@ pub const APPLETS: &[Applet] = &[
     hwclock::APPLET,
     chronyc::APPLET,
     timedatectl::APPLET,
+    chronyd::APPLET,
     list::APPLET,
     install::APPLET,
     completions::APPLET,

@@ -5,6 +5,7 @@ use crate::report::ReportSchema;
 /// One entry for each name that an applet puts into the envelope's `schema`.
 #[rustfmt::skip] // one a line: each comes and goes alone
 pub const REPORTS: &[ReportSchema] = &[
+    super::chronyd::SCHEMA,
     super::chronyc::commands::ACTIVITY,
     super::chronyc::commands::AUTHDATA,
     super::chronyc::commands::CLIENTS,

@@ -9,7 +9,6 @@ use super::source::Source;
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a directive of its own")]
 pub struct Config {
     /// Sources in the order of the file.
     pub sources: Vec<(Source, Place)>,

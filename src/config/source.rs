@@ -288,7 +288,8 @@ mod tests {
 
     fn parse(line: &str) -> Result<Source, OptionError> {
         let words: Vec<&str> = line.split(' ').collect();
-        Source::parse(Kind::Server, words[0], &words[1..])
+        let (name, options) = words.split_first().unwrap();
+        Source::parse(Kind::Server, name, options)
     }
 
     #[test]

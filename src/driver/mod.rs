@@ -6,3 +6,4 @@ pub mod oneshot;
 pub mod random;
 pub mod responder;
 pub mod rtc;
+pub mod server;

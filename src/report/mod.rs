@@ -3,6 +3,7 @@
 //! Only these structs are serialised. Signs and units are those of [`crate::types`]; unknown is `None` and becomes `null`.
 
 pub mod chronyc;
+pub mod chronyd;
 mod demo;
 mod document;
 mod envelope;

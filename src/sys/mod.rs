@@ -3,9 +3,11 @@
 pub mod child;
 pub mod clock;
 pub mod cmdsock;
+pub mod daemonize;
 pub mod dns;
 pub mod file;
 pub mod host;
+pub mod glob;
 pub mod interface;
 pub mod links;
 pub mod locale;

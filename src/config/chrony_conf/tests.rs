@@ -19,11 +19,13 @@ impl Files for Memory {
             .map(|text| text.as_bytes().to_vec())
             .ok_or_else(|| "No such file or directory".to_owned())
     }
-    fn glob(&mut self, pattern: &str) -> Result<Vec<String>, ()> {
-        let (directory, name) = pattern.rsplit_once('/').ok_or(())?;
-        let Some((before, after)) = name.split_once('*') else { return Ok(vec![pattern.to_owned()]) };
+    fn glob(&mut self, pattern: &str) -> Option<Vec<String>> {
+        let (directory, name) = pattern.rsplit_once('/')?;
+        let Some((before, after)) = name.split_once('*') else { return Some(vec![pattern.to_owned()]) };
         let start = format!("{directory}/{before}");
-        Ok(self.0.keys().filter(|path| path.starts_with(&start) && path.ends_with(after)).cloned().collect())
+        Some(
+            self.0.keys().filter(|path| path.starts_with(&start) && path.ends_with(after)).cloned().collect(),
+        )
     }
     fn list(&mut self, directory: &str) -> Vec<String> {
         let start = format!("{directory}/");

@@ -1,0 +1,219 @@
+//! The command line of `chronyd` (daemon-surface 2).
+
+use std::ffi::OsString;
+
+use clap::{Arg, ArgAction, Command};
+
+use crate::applets::getopt::{self, Item, Long, Operands};
+use crate::applets::output::json_arg;
+use crate::sys::net::Family;
+
+/// The option table.
+pub(super) fn command() -> Command {
+    let flag = |id: &'static str, letter, help: &'static str| {
+        Arg::new(id).short(letter).action(ArgAction::Count).help(help)
+    };
+    let value = |id: &'static str, letter, name: &'static str, help: &'static str| {
+        Arg::new(id).short(letter).value_name(name).action(ArgAction::Set).help(help)
+    };
+    Command::new("chronyd")
+        .about("Serve time to NTP clients")
+        .override_usage("chronyd [OPTION]... [DIRECTIVE]...")
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .arg(flag("ipv4", '4', "Use IPv4 addresses only"))
+        .arg(flag("ipv6", '6', "Use IPv6 addresses only"))
+        .arg(value("file", 'f', "FILE", "Specify configuration file"))
+        .arg(flag("foreground", 'n', "Don't run as daemon"))
+        .arg(flag("debug", 'd', "Don't run as daemon and log to stderr"))
+        .arg(value("log", 'l', "FILE", "Log to file"))
+        .arg(value("level", 'L', "LEVEL", "Set logging threshold (accepted, no effect)"))
+        .arg(flag("print", 'p', "Print configuration and exit"))
+        .arg(flag("set", 'q', "Set clock and exit (not supported yet)"))
+        .arg(flag("query", 'Q', "Log offset and exit (not supported yet)"))
+        .arg(flag("reload", 'r', "Reload dump files (accepted, no effect)"))
+        .arg(flag("restart", 'R', "Adapt configuration for restart"))
+        .arg(flag("rtc", 's', "Set clock from RTC (accepted, no effect)"))
+        .arg(value("timeout", 't', "SECONDS", "Exit after elapsed time"))
+        .arg(value("user", 'u', "USER", "Specify user"))
+        .arg(flag("any_user", 'U', "Don't check for root"))
+        .arg(value("filter", 'F', "LEVEL", "Set system call filter level (accepted, no effect)"))
+        .arg(value("priority", 'P', "PRIORITY", "Set process priority (accepted, no effect)"))
+        .arg(flag("lock", 'm', "Lock memory (accepted, no effect)"))
+        .arg(flag("observe", 'x', "Don't control clock"))
+        .arg(value("notify", 'N', "FD", "Notify supervisor (accepted, no effect)"))
+        .arg(
+            Arg::new("check")
+                .long("check")
+                .action(ArgAction::Count)
+                .help("Check the configuration, name what has no effect, and exit"),
+        )
+        .arg(json_arg())
+        .arg(
+            Arg::new("version")
+                .short('v')
+                .long("version")
+                .action(ArgAction::Count)
+                .help("Print version and exit"),
+        )
+        .arg(Arg::new("help").short('h').long("help").action(ArgAction::Count).help("Print usage and exit"))
+        .arg(
+            Arg::new("directive")
+                .value_name("DIRECTIVE")
+                .num_args(0..)
+                .help("Directives that replace the configuration file"),
+        )
+}
+
+/// The usage text of the original, with its tabs.
+pub(super) const USAGE: &str = "Usage: chronyd [OPTION]... [DIRECTIVE]...\n\nOptions:\n  -4\t\tUse IPv4 addresses only\n  -6\t\tUse IPv6 addresses only\n  -f FILE\tSpecify configuration file (/etc/chrony.conf)\n  -n\t\tDon't run as daemon\n  -d\t\tDon't run as daemon and log to stderr\n  -l FILE\tLog to file\n  -L LEVEL\tSet logging threshold (0)\n  -p\t\tPrint configuration and exit\n  -q\t\tSet clock and exit\n  -Q\t\tLog offset and exit\n  -r\t\tReload dump files\n  -R\t\tAdapt configuration for restart\n  -s\t\tSet clock from RTC\n  -t SECONDS\tExit after elapsed time\n  -u USER\tSpecify user\n  -U\t\tDon't check for root\n  -F LEVEL\tSet system call filter level (0)\n  -P PRIORITY\tSet process priority (0)\n  -m\t\tLock memory\n  -x\t\tDon't control clock\n  -N FD\t\tNotify supervisor\n  --check\tCheck configuration and exit\n  -v, --version\tPrint version and exit\n  -h, --help\tPrint usage and exit\n";
+
+/// What the process is started for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Task {
+    /// Serve.
+    Serve,
+    /// `-p`: echo the configuration.
+    Print,
+    /// `--check`: judge the configuration.
+    Check,
+    /// `-q`, `-Q`.
+    OneShot,
+}
+
+/// How the process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ground {
+    /// In the background, log to syslog.
+    Daemon,
+    /// `-n`: in the foreground, log to syslog.
+    Foreground,
+    /// `-d`: in the foreground, log to stderr.
+    Debug,
+}
+
+/// What is meant.
+#[derive(Debug)]
+pub(super) struct Args {
+    pub(super) task: Task,
+    pub(super) ground: Ground,
+    pub(super) family: Option<Family>,
+    pub(super) file: Option<String>,
+    pub(super) log_file: Option<String>,
+    pub(super) timeout: Option<u32>,
+    pub(super) user: Option<String>,
+    pub(super) checks_root: bool,
+    /// Options that are accepted and do nothing, as typed.
+    pub(super) without_effect: Vec<&'static str>,
+    pub(super) directives: Vec<String>,
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(super) enum Parsed {
+    Run(Args),
+    Help,
+    Version,
+    /// The line before the usage text, without the program's name.
+    Wrong(String),
+}
+
+/// Parses the words after the program's name.
+pub(super) fn parse(words: &[OsString]) -> Parsed {
+    let mut args = Args {
+        task: Task::Serve,
+        ground: Ground::Daemon,
+        family: None,
+        file: None,
+        log_file: None,
+        timeout: None,
+        user: None,
+        checks_root: true,
+        without_effect: Vec::new(),
+        directives: Vec::new(),
+    };
+    for item in getopt::parse(&command(), words, Operands::EndOptions, Long::Exact) {
+        let wrong = match item {
+            Item::Option { id, value } => {
+                let text = value.unwrap_or_default().to_string_lossy().into_owned();
+                match id.as_str() {
+                    "help" => return Parsed::Help,
+                    "version" => return Parsed::Version,
+                    _ => match args.option(&id, text) {
+                        Ok(()) => continue,
+                        Err(line) => line,
+                    },
+                }
+            }
+            Item::Operand(word) => {
+                args.directives.push(word.to_string_lossy().into_owned());
+                continue;
+            }
+            Item::UnknownShort(letter) => format!("invalid option -- '{letter}'"),
+            Item::MissingShort(letter) => format!("option requires an argument -- '{letter}'"),
+            other => format!("unrecognized option: {other:?}"),
+        };
+        return Parsed::Wrong(wrong);
+    }
+    Parsed::Run(args)
+}
+
+impl Args {
+    fn option(&mut self, id: &str, text: String) -> Result<(), String> {
+        match id {
+            "ipv4" => self.family = Some(Family::V4),
+            "ipv6" => self.family = Some(Family::V6),
+            "file" => self.file = Some(text),
+            "foreground" if self.ground == Ground::Daemon => self.ground = Ground::Foreground,
+            "debug" => self.ground = Ground::Debug,
+            "log" => self.log_file = Some(text),
+            "print" => (self.task, self.checks_root) = (Task::Print, false),
+            "check" => (self.task, self.checks_root) = (Task::Check, false),
+            "set" | "query" => self.task = Task::OneShot,
+            "timeout" => self.timeout = Some(text.parse().map_err(|_| format!("invalid timeout {text}"))?),
+            "user" => self.user = Some(text),
+            "any_user" => self.checks_root = false,
+            "level" => self.without_effect.push("-L"),
+            "filter" => self.without_effect.push("-F"),
+            "priority" => self.without_effect.push("-P"),
+            "lock" => self.without_effect.push("-m"),
+            "notify" => self.without_effect.push("-N"),
+            "reload" => self.without_effect.push("-r"),
+            "rtc" => self.without_effect.push("-s"),
+            // nothing is controlled yet, so there is nothing to leave alone and nothing to adapt
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(words: &[&str]) -> Args {
+        match parse(&words.iter().map(OsString::from).collect::<Vec<_>>()) {
+            Parsed::Run(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn distributions_options_are_taken() {
+        let args = run(&["-F", "-1", "-u", "chrony", "-f", "/c", "-n"]);
+        assert_eq!((args.without_effect.as_slice(), args.user.as_deref()), (&["-F"][..], Some("chrony")));
+        assert_eq!((args.file.as_deref(), args.ground), (Some("/c"), Ground::Foreground));
+        let args = run(&["-dd", "-x", "server x iburst", "-not-an-option"]);
+        assert_eq!((args.ground, args.directives.len()), (Ground::Debug, 2));
+    }
+
+    #[test]
+    fn wrong_options_are_named_as_getopt_does() {
+        let line = |words: &[&str]| match parse(&words.iter().map(OsString::from).collect::<Vec<_>>()) {
+            Parsed::Wrong(line) => line,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(line(&["-Z"]), "invalid option -- 'Z'");
+        assert_eq!(line(&["-f"]), "option requires an argument -- 'f'");
+    }
+}
