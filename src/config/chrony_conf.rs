@@ -30,6 +30,8 @@ pub trait Files {
     fn glob(&mut self, pattern: &str) -> Option<Vec<String>>;
     /// The names of the files in a folder; none when it is missing.
     fn list(&mut self, directory: &str) -> Vec<String>;
+    /// The first address of a host name in an access rule, which must resolve at once.
+    fn address(&mut self, name: &str) -> Option<IpAddr>;
 }
 
 /// What a configuration turned out to be.
@@ -272,6 +274,12 @@ impl Parser<'_> {
         } else if let Some(slot) = word_slot(config, directive) {
             count(args, 1)?;
             *slot = first(args).map(str::to_owned);
+        } else if matches!(directive, "allow" | "deny" | "cmdallow" | "cmddeny") {
+            let allow = matches!(directive, "allow" | "cmdallow");
+            let rule = access(args, allow, place, self.files)?;
+            let rules =
+                if directive.starts_with("cmd") { &mut config.command_access } else { &mut config.access };
+            rules.push(rule);
         } else {
             special(config, directive, args, place).ok_or(None)?.map_err(Some)?;
         }
@@ -436,10 +444,6 @@ fn word_slot<'c>(config: &'c mut Config, directive: &str) -> Option<&'c mut Opti
 /// Directives with a form of their own; `None`: there is no such directive.
 fn special(config: &mut Config, directive: &str, args: &[&str], place: &Place) -> Option<Checked> {
     Some(match directive {
-        "allow" | "deny" => access(args, directive == "allow", place).map(|rule| config.access.push(rule)),
-        "cmdallow" | "cmddeny" => {
-            access(args, directive == "cmdallow", place).map(|rule| config.command_access.push(rule))
-        }
         "authselectmode" => auth_select_mode(args).map(|mode| config.authselectmode = mode),
         "leapsecmode" => leap_second_mode(args).map(|mode| config.leapsecmode = mode),
         "bindaddress" => bind(args, &mut config.bindaddress),
@@ -487,21 +491,21 @@ fn special(config: &mut Config, directive: &str, args: &[&str], place: &Place) -
 }
 
 /// `[all] [NET]`
-fn access(args: &[&str], allow: bool, place: &Place) -> Result<AccessRule, Problem> {
+fn access(args: &[&str], allow: bool, place: &Place, files: &mut dyn Files) -> Result<AccessRule, Problem> {
     let (all, rest) = match args {
         ["all", rest @ ..] => (true, rest),
         rest => (false, rest),
     };
     let scope = match rest {
         [] => Scope::Everything,
-        [net] => network(net).ok_or(Problem::Parse)?,
+        [net] => network(net, files).ok_or(Problem::Parse)?,
         _ => return Err(Problem::Parse),
     };
     Ok(AccessRule { allow, all, scope, place: place.clone() })
 }
 
 /// `1.2.3.4`, `1.2.3.4/24`, `2001:db8::/32`, `10.1` (= 10.1.0.0/16), `10/8`, or a host name.
-fn network(text: &str) -> Option<Scope> {
+fn network(text: &str, files: &mut dyn Files) -> Option<Scope> {
     let (address, bits) = match text.split_once('/') {
         Some((address, bits)) => (address, Some(u8::try_from(unsigned(bits)?.min(255)).ok()?)),
         None => (text, None),
@@ -519,11 +523,15 @@ fn network(text: &str) -> Option<Scope> {
         let implied = u8::try_from(parts.len() * 8).ok()?;
         return Some(Scope::Network(IpAddr::from(octets), bits.unwrap_or(implied)));
     }
-    (bits.is_none() && !address.is_empty()).then(|| Scope::Name(address.to_owned()))
+    if bits.is_some() {
+        return None;
+    }
+    let ip = files.address(address)?;
+    Some(Scope::Network(ip, if ip.is_ipv4() { 32 } else { 128 }))
 }
 
 fn auth_select_mode(args: &[&str]) -> Result<AuthSelectMode, Problem> {
-    match first(args).unwrap_or_default().to_ascii_lowercase().as_str() {
+    match args.join(" ").to_ascii_lowercase().as_str() {
         "require" => Ok(AuthSelectMode::Require),
         "prefer" => Ok(AuthSelectMode::Prefer),
         "mix" => Ok(AuthSelectMode::Mix),
@@ -533,7 +541,7 @@ fn auth_select_mode(args: &[&str]) -> Result<AuthSelectMode, Problem> {
 }
 
 fn leap_second_mode(args: &[&str]) -> Result<LeapSecondMode, Problem> {
-    match first(args).unwrap_or_default().to_ascii_lowercase().as_str() {
+    match args.join(" ").to_ascii_lowercase().as_str() {
         "system" => Ok(LeapSecondMode::System),
         "step" => Ok(LeapSecondMode::Step),
         "slew" => Ok(LeapSecondMode::Slew),

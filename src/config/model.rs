@@ -109,14 +109,12 @@ pub struct AccessRule {
 }
 
 /// What an access rule is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// Every address of both families.
     Everything,
     /// A network: address and leading bits.
     Network(IpAddr, u8),
-    /// A host name, to be resolved.
-    Name(String),
 }
 
 /// `broadcast`.

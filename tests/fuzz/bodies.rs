@@ -2,6 +2,8 @@
 //!
 //! A body panics when a rule is broken; that the parsers do not panic by themselves is a rule too.
 
+use std::net::IpAddr;
+
 use ntpbox::auth::{AuthError, Dialect, KeyRing};
 use ntpbox::client::cmdmon::{ntp_data_parts, server_counters};
 use ntpbox::client::mode6::catalogue::{self, Subject, status_words};
@@ -11,6 +13,10 @@ use ntpbox::engine::rng::SplitMix;
 use ntpbox::engine::server::{Silence, Snapshot, answer};
 use ntpbox::report::NtpqValue;
 use ntpbox::types::{KeyId, Leap, LogInterval, Mode, MonoTime, NtpShort, RefId, Stratum, Timestamp};
+use ntpbox::config::chrony_conf::{Files, parse_words};
+use ntpbox::engine::rng::SplitMix;
+use ntpbox::engine::server::{Service, Silence, Snapshot, answer};
+use ntpbox::types::{KeyId, Leap, LogInterval, Mode, NtpShort, RefId, Stratum, Timestamp};
 use ntpbox::wire::cmdmon::{Refusal, Reply, Request, VERSION, parse_reply, parse_request};
 use ntpbox::wire::ext::{Follows, Tail, Trailer};
 use ntpbox::wire::mode6::vars::{MAX_NAME, MAX_VALUE, variables};
@@ -30,6 +36,7 @@ pub(crate) const BODIES: &[(&str, Body)] = &[
     ("server", server),
     ("mode6", mode6_replies),
     ("variables", variable_list),
+    ("chrony_conf", chrony_conf),
 ];
 
 /// Every 48 bytes are a header, and the header is these 48 bytes again.
@@ -115,6 +122,31 @@ fn keys(data: &[u8]) {
     }
 }
 
+/// No line of chrony.conf makes the parser panic, and each complaint is one printable line with its place.
+fn chrony_conf(data: &[u8]) {
+    struct NoFiles;
+    impl Files for NoFiles {
+        fn read(&mut self, _: &str) -> Result<Vec<u8>, String> {
+            Err("No such file or directory".to_owned())
+        }
+        fn glob(&mut self, pattern: &str) -> Option<Vec<String>> {
+            Some(vec![pattern.to_owned()])
+        }
+        fn list(&mut self, _: &str) -> Vec<String> {
+            Vec::new()
+        }
+        fn address(&mut self, _: &str) -> Option<IpAddr> {
+            None
+        }
+    }
+    let lines: Vec<String> = String::from_utf8_lossy(data).split('\n').map(str::to_owned).collect();
+    let parsed = parse_words(&lines, &mut NoFiles);
+    assert!(parsed.echo.len() <= lines.len());
+    for diagnostic in &parsed.diagnostics {
+        assert!(!diagnostic.text.is_empty() && !diagnostic.text.contains('\n'), "{diagnostic:?}");
+    }
+}
+
 /// Whatever is asked: an answer is no longer than the request, belongs to it and to nobody else; the rest is silence.
 fn server(data: &[u8]) {
     let received = Timestamp::from_unix(1_795_000_000, 5);
@@ -127,8 +159,14 @@ fn server(data: &[u8]) {
         refid: RefId::from_bits(0x7F7F_0101),
         reference: received,
     };
-    let reply = match answer(data, received, received, &snapshot, &mut SplitMix::new(1)) {
-        Ok(reply) => Header::parse(&reply).expect("48 bytes"),
+    let (keys, _) = KeyRing::parse(b"1 MD5 ASCII:hello\n2 SHA256 ASCII:world\n", Dialect::Chrony);
+    let service = Service { snapshot: &snapshot, keys: &keys, least_poll: None };
+    // a port that is not NTP's: version 1 in mode 0 is a client
+    let reply = match answer(data, 1024, received, received, &service, &mut SplitMix::new(1)) {
+        Ok(reply) => {
+            assert!(reply.len() <= data.len());
+            Header::parse(&reply).expect("at least 48 bytes")
+        }
         Err(silence) => {
             let plain_request = data.len() == HEADER_LEN
                 && matches!(data[0] & 7, 1 | 3)
@@ -146,7 +184,7 @@ fn server(data: &[u8]) {
     assert_eq!((reply.version, reply.origin, reply.poll), (request.version, request.transmit, request.poll));
     assert!(matches!(
         (request.mode, reply.mode),
-        (Mode::Client, Mode::Server) | (Mode::SymmetricActive, Mode::SymmetricPassive)
+        (Mode::Client | Mode::Reserved, Mode::Server) | (Mode::SymmetricActive, Mode::SymmetricPassive)
     ));
     assert!(reply.transmit.wrapping_since(reply.receive).as_nanos() >= 0);
 }

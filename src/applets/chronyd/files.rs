@@ -1,8 +1,10 @@
 //! The configuration's files on this host.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use crate::config::chrony_conf::Files;
+use crate::sys::dns::{self, Looked};
 use crate::sys::{file, glob};
 
 /// A configuration file is not longer than this.
@@ -24,5 +26,12 @@ impl Files for Disk {
     fn list(&mut self, directory: &str) -> Vec<String> {
         let names = glob::names_in(Path::new(directory));
         names.into_iter().map(|name| name.to_string_lossy().into_owned()).collect()
+    }
+    fn address(&mut self, name: &str) -> Option<IpAddr> {
+        let deadline = dns::deadline_in(dns::FORWARD_TIMEOUT);
+        let Looked::Done(answers) = dns::addresses_of(&[name.to_owned()], None, 0, deadline).ok()? else {
+            return None;
+        };
+        answers.into_iter().next()?.ok()?.first().map(SocketAddr::ip)
     }
 }

@@ -13,7 +13,7 @@
 mod args;
 mod files;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use self::args::{Args, Ground, Parsed, Task};
@@ -30,7 +30,7 @@ use crate::engine::access::{Network, Table};
 use crate::report::chronyd::Check;
 use crate::report::{ErrorReport, ReportSchema};
 use crate::sys::daemonize::{PidFile, Side, Starting, detach, running};
-use crate::sys::dns::{self, Looked, deadline_in};
+use crate::sys::dns::deadline_in;
 use crate::sys::log::{Level, Syslog};
 use crate::sys::net::Family;
 use crate::sys::signal::{self, Signal};
@@ -242,7 +242,6 @@ fn rule_text(rule: &AccessRule) -> String {
     match &rule.scope {
         Scope::Everything => format!("{word}{all}"),
         Scope::Network(address, bits) => format!("{word}{all} {address}/{bits}"),
-        Scope::Name(name) => format!("{word}{all} {name}"),
     }
 }
 
@@ -327,7 +326,7 @@ fn serve(
         log.line(err, Level::Warning, &text);
     }
     let keys = keys(config, &mut log, err);
-    let access = access(config)?;
+    let access = access(config);
     let addresses = addresses(args, config, &access);
     let local = config.local.map(|local| Stratum::new(local.stratum));
     let least_poll =
@@ -390,8 +389,8 @@ fn keys(config: &Config, log: &mut Log, err: &mut Out) -> KeyRing {
     ring
 }
 
-/// The rules in the order of the file; names are resolved at once and must resolve.
-fn access(config: &Config) -> Result<Table<bool>, Fatal> {
+/// The rules in the order of the file.
+fn access(config: &Config) -> Table<bool> {
     let mut table = Table::new();
     for rule in &config.access {
         let networks = match &rule.scope {
@@ -402,28 +401,12 @@ fn access(config: &Config) -> Result<Table<bool>, Fatal> {
                 ]
             }
             Scope::Network(address, bits) => vec![Network::new(*address, *bits)],
-            Scope::Name(name) => vec![Network::host(resolved(name).ok_or_else(|| unresolved(rule))?)],
         };
         for network in networks {
             if rule.all { table.set_all(network, rule.allow) } else { table.set(network, rule.allow) }
         }
     }
-    Ok(table)
-}
-
-fn resolved(name: &str) -> Option<IpAddr> {
-    let looked = dns::addresses_of(&[name.to_owned()], None, 0, deadline_in(dns::FORWARD_TIMEOUT)).ok()?;
-    let Looked::Done(answers) = looked else { return None };
-    answers.into_iter().next()?.ok()?.first().map(SocketAddr::ip)
-}
-
-fn unresolved(rule: &AccessRule) -> Fatal {
-    let word = if rule.allow { "allow" } else { "deny" };
-    let at = match &rule.place.file {
-        Some(file) => format!("{} in file {file}", rule.place.line),
-        None => rule.place.line.to_string(),
-    };
-    Fatal(format!("Could not parse {word} directive at line {at}"))
+    table
 }
 
 /// The addresses to serve on: of each family in which somebody is allowed, unless port 0 switches serving off.

@@ -31,6 +31,9 @@ impl Files for Memory {
         let start = format!("{directory}/");
         self.0.keys().filter_map(|path| path.strip_prefix(&start)).map(str::to_owned).collect()
     }
+    fn address(&mut self, name: &str) -> Option<IpAddr> {
+        (name == "my.host").then(|| IpAddr::from([10, 9, 8, 7]))
+    }
 }
 
 fn words(lines: &[&str]) -> Parsed {
@@ -111,7 +114,7 @@ fn comments_blanks_and_case() {
 
 #[test]
 fn networks_have_short_forms() {
-    let scope = |text: &str| words(&[&format!("allow {text}")]).config.access[0].scope.clone();
+    let scope = |text: &str| words(&[&format!("allow {text}")]).config.access[0].scope;
     let net = |address: &str, bits| Scope::Network(address.parse().unwrap(), bits);
     assert_eq!(scope("10.1"), net("10.1.0.0", 16));
     assert_eq!(scope("10/8"), net("10.0.0.0", 8));
@@ -119,7 +122,8 @@ fn networks_have_short_forms() {
     assert_eq!(scope("2001:db8::/32"), net("2001:db8::", 32));
     assert_eq!(scope("all 192.168"), net("192.168.0.0", 16));
     assert_eq!(scope("all"), Scope::Everything);
-    assert_eq!(scope("my.host"), Scope::Name("my.host".to_owned()));
+    assert_eq!(scope("my.host"), net("10.9.8.7", 32));
+    assert_eq!(complaint("allow 10.300"), "Fatal error : Could not parse allow directive at line 1");
 }
 
 #[test]
