@@ -339,7 +339,7 @@ fn signals_before_the_adjustment_leave_the_clock_alone() {
 fn what_cannot_be_written_is_said_and_what_was_asked_is_still_done() {
     let fake = server(|header| header);
     let mut full = command("ntpdate");
-    full.args(["-q", "--port", &fake.port, "127.0.0.1"]);
+    full.args(["-q", "-p1", "--port", &fake.port, "127.0.0.1"]);
     let child = full
         .stdout(fs::OpenOptions::new().write(true).open("/dev/full").unwrap())
         .stderr(Stdio::piped())
