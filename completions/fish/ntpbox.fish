@@ -32,6 +32,7 @@ complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "ntpstat" -d 'Say whet
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "hwclock" -d 'Time clocks utility.'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "chronyc" -d 'Query and control chronyd'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "timedatectl" -d 'Query or change system time and date settings'
+complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "chronyd" -d 'Serve time to NTP clients'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "list" -d 'list the applets'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "install" -d 'give the box its legacy names in a directory'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "completions" -d 'print the completion script of a shell'
@@ -152,6 +153,33 @@ complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -l adjust-sys
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -l monitor -d 'Monitor status of systemd-timesyncd'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -s a -l all -d 'Show all properties, including empty ones'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -l value -d 'When showing properties, only print the value'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s f -d 'Specify configuration file' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s l -d 'Log to file' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s L -d 'Set logging threshold (accepted, no effect)' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s t -d 'Exit after elapsed time' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s u -d 'Specify user' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s F -d 'Set system call filter level (accepted, no effect)' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s P -d 'Set process priority (accepted, no effect)' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s N -d 'Notify supervisor (accepted, no effect)' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -l json -d 'Print one JSON object (pretty, short, off; alone: pretty on a terminal)' -r -f -a "pretty\t''
+short\t''
+off\t''"
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s 4 -d 'Use IPv4 addresses only'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s 6 -d 'Use IPv6 addresses only'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s n -d 'Don\'t run as daemon'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s d -d 'Don\'t run as daemon and log to stderr'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s p -d 'Print configuration and exit'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s q -d 'Set clock and exit (not supported yet)'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s Q -d 'Log offset and exit (not supported yet)'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s r -d 'Reload dump files (accepted, no effect)'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s R -d 'Adapt configuration for restart'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s s -d 'Set clock from RTC (accepted, no effect)'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s U -d 'Don\'t check for root'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s m -d 'Lock memory (accepted, no effect)'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s x -d 'Don\'t control clock'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -l check -d 'Check the configuration, name what has no effect, and exit'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s v -l version -d 'Print version and exit'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s h -l help -d 'Print usage and exit'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand list" -l json -d 'Print one JSON object (pretty, short, off; alone: pretty on a terminal)' -r -f -a "pretty\t''
 short\t''
 off\t''"
