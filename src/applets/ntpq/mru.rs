@@ -273,16 +273,17 @@ fn sorted(entries: Vec<Entry>, now: NtpTimestamp, sort: Sort, reverse: bool) -> 
 }
 
 fn facts(entry: &Entry, now: NtpTimestamp) -> NtpqMruEntry {
-    let whole = |delta: crate::types::TimeDelta| delta.as_nanos().div_euclid(1_000_000_000);
-    let span = whole(entry.last.wrapping_since(entry.first)).max(0);
+    // to the nearest second, as the original prints them
+    let whole = |nanos: i64| (nanos.saturating_add(500_000_000)).div_euclid(1_000_000_000);
+    let span = entry.last.wrapping_since(entry.first).as_nanos().max(0);
     let count = i64::try_from(entry.count).unwrap_or(i64::MAX);
-    let average = if count > 1 { (span + count / 2) / count } else { 0 };
+    let average = whole(span / count.max(1));
     let address = entry.endpoint.address();
     NtpqMruEntry {
         remote: address.clone(),
         address,
         port: entry.endpoint.port,
-        last_age_s: whole(now.wrapping_since(entry.last)),
+        last_age_s: whole(now.wrapping_since(entry.last).as_nanos()),
         average_interval_s: average,
         count: entry.count,
         mode: u8::try_from(entry.mode_version & 7).unwrap_or(0),
@@ -310,4 +311,41 @@ fn row(entry: &NtpqMruEntry) -> String {
         entry.port,
         entry.remote
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{TimeDelta, Timestamp};
+
+    #[test]
+    fn ages_and_intervals_are_rounded_as_the_original_rounds_them() {
+        // observed with ntpq 4.2.8p15 for now = 0.25 s: (last, first, count) → lstint, avgint
+        let at = |secs: f64| NtpTimestamp::from_timestamp(Timestamp::from_unix(1_000_000, 0) + delta(secs));
+        for (last, first, count, age, average) in [
+            (-0.3, -10.0, 4, 1, 2),
+            (-0.6, -10.9, 4, 1, 3),
+            (-5.45, -100.5, 10, 6, 10),
+            (-5.5, -100.0, 3, 6, 32),
+            (-7.1, -9.6, 1, 7, 3),
+            (-8.49, -12.99, 9, 9, 1),
+        ] {
+            let endpoint = decode::endpoint(b"10.0.0.1:123").unwrap();
+            let entry = Entry {
+                endpoint,
+                last: at(last),
+                first: at(first),
+                count,
+                mode_version: 0x24,
+                restrictions: KOD,
+            };
+            let row = facts(&entry, at(0.25));
+            assert_eq!((row.last_age_s, row.average_interval_s), (age, average), "{last} {first} {count}");
+            assert_eq!((row.mode, row.version, row.kod, row.limited), (4, 4, true, false));
+        }
+    }
+
+    fn delta(secs: f64) -> TimeDelta {
+        TimeDelta::from_secs_f64(secs).unwrap()
+    }
 }
