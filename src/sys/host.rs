@@ -150,6 +150,11 @@ fn open_rtc() -> Result<rtc::Device, SysError> {
     Err(first.unwrap_or_else(|| SysError::new("open", "/dev/rtc", Errno::ENOENT)))
 }
 
+/// What /sys shows of the first RTC's registers, as if they were UTC, s since 1970.
+fn shown_in_sys() -> Option<i64> {
+    std::fs::read_to_string("/sys/class/rtc/rtc0/since_epoch").ok()?.trim().parse().ok()
+}
+
 impl Host for RealHost {
     fn root(&self) -> &Path {
         &self.root
@@ -174,7 +179,11 @@ impl Host for RealHost {
     }
 
     fn read_rtc(&mut self) -> Result<i64, SysError> {
-        Ok(open_rtc()?.read()?.to_unix_utc())
+        match open_rtc() {
+            // the device is root's, its reading in /sys is everybody's
+            Err(error) if error.errno == Errno::EACCES => shown_in_sys().ok_or(error),
+            device => Ok(device?.read()?.to_unix_utc()),
+        }
     }
 
     fn write_rtc(&mut self, control: &ClockControl, as_if_utc: i64) -> Result<(), SysError> {

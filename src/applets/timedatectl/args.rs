@@ -212,12 +212,17 @@ pub(super) fn boolean(word: &str) -> Option<bool> {
     }
 }
 
-/// `--help`, byte for byte; `bold` wraps the description.
+/// `--help`, byte for byte; `bold` wraps the description and makes the manual page a link, as on a terminal.
 pub(super) fn help(bold: bool) -> String {
     let (on, off) = if bold { ("\x1b[0;1;39m", "\x1b[0m") } else { ("", "") };
+    let page = "timedatectl(1) man page";
+    let rest = include_str!("help.txt");
+    let rest = match bold {
+        true => rest.replace(page, &format!("\x1b]8;;man:timedatectl(1)\x1b\\{page}\x1b]8;;\x1b\\")),
+        false => rest.to_owned(),
+    };
     format!(
-        "timedatectl [OPTIONS...] COMMAND ...\n\n{on}Query or change system time and date settings.{off}\n{}",
-        include_str!("help.txt")
+        "timedatectl [OPTIONS...] COMMAND ...\n\n{on}Query or change system time and date settings.{off}\n{rest}"
     )
 }
 
@@ -295,6 +300,15 @@ mod tests {
         assert_eq!(rest, ["set-time", "-5min"]);
         assert_eq!(options.properties, ["NTP", "X=y"]);
         assert!(options.value_only && !options.all);
+    }
+
+    #[test]
+    fn help_on_a_terminal_is_bold_and_linked() {
+        assert!(help(true).contains("\n\x1b[0;1;39mQuery or change system time and date settings.\x1b[0m\n"));
+        let link =
+            "See the \x1b]8;;man:timedatectl(1)\x1b\\timedatectl(1) man page\x1b]8;;\x1b\\ for details.\n";
+        assert!(help(true).ends_with(link));
+        assert!(!help(false).contains('\x1b'));
     }
 
     #[test]
