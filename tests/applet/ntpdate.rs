@@ -114,7 +114,7 @@ fn goldens() {
 #[test]
 fn a_query_prints_a_row_and_what_would_be_done() {
     let fake = ahead(TimeDelta::from_millis(7_500));
-    let ran = fake.ask(&["-q"]);
+    let ran = fake.ask(&["-q", "-p1"]);
     assert_eq!((ran.code(), ran.stderr.as_str()), (0, ""));
     let lines: Vec<&str> = ran.stdout.lines().collect();
     assert_eq!(lines.len(), 2, "{}", ran.stdout);
