@@ -1,8 +1,11 @@
 //! Layer 2: the sans-IO core. Time, packets, file contents and randomness come in as values; decisions go out.
 
 pub mod access;
+pub mod measurement;
 pub mod oneshot;
+pub mod options;
 pub mod rng;
 pub mod rtc;
 pub mod sample;
 pub mod server;
+pub mod timeline;
