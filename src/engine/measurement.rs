@@ -28,3 +28,7 @@ impl Measurement {
             + self.root_dispersion.get()
     }
 }
+
+/// Names a source within one engine; never used again after the source is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(pub u32);

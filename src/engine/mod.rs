@@ -7,5 +7,6 @@ pub mod options;
 pub mod rng;
 pub mod rtc;
 pub mod sample;
+pub mod selection;
 pub mod server;
 pub mod timeline;
