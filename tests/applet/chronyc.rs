@@ -18,48 +18,50 @@ use crate::support::schema::check_output;
 /// What a daemon does with a datagram: the datagrams that it sends back.
 type Answer = Box<dyn FnMut(&[u8]) -> Vec<Vec<u8>> + Send>;
 
-/// A daemon on a port of loopback; tells every datagram that it gets.
-fn udp(mut answer: Answer) -> (String, Receiver<Vec<u8>>) {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let port = socket.local_addr().unwrap().port().to_string();
+/// Receives with one function and sends with the other, for as long as somebody looks at what came.
+fn serve<A>(
+    mut answer: Answer,
+    mut receive: impl FnMut(&mut [u8]) -> std::io::Result<(usize, A)> + Send + 'static,
+    mut send: impl FnMut(&[u8], &A) + Send + 'static,
+) -> Receiver<Vec<u8>> {
     let (sender, seen) = channel();
     thread::spawn(move || {
         let mut buffer = [0; 2000];
-        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+        while let Ok((length, from)) = receive(&mut buffer) {
             let request = &buffer[..length];
             if sender.send(request.to_vec()).is_err() {
                 return;
             }
-            for reply in answer(request) {
-                socket.send_to(&reply, from).unwrap();
-            }
+            answer(request).iter().for_each(|reply| send(reply, &from));
         }
     });
-    (port, seen)
+    seen
+}
+
+/// A daemon on a port of loopback, and every datagram that it gets.
+fn udp(answer: Answer) -> (String, Receiver<Vec<u8>>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port().to_string();
+    let back = socket.try_clone().unwrap();
+    let send = move |reply: &[u8], from: &std::net::SocketAddr| {
+        back.send_to(reply, from).unwrap();
+    };
+    (port, serve(answer, move |buffer| socket.recv_from(buffer), send))
 }
 
 /// A daemon on a Unix socket.
-fn unix(name: &str, mut answer: Answer) -> (PathBuf, Receiver<Vec<u8>>) {
+fn unix(name: &str, answer: Answer) -> (PathBuf, Receiver<Vec<u8>>) {
     // short, whatever the build's folder is called: 107 bytes hold the path and what the client adds
     let dir = std::env::temp_dir().join(format!("ntpbox-chronyc-{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir(&dir).unwrap();
     let path = dir.join("d.sock");
     let socket = UnixDatagram::bind(&path).unwrap();
-    let (sender, seen) = channel();
-    thread::spawn(move || {
-        let mut buffer = [0; 2000];
-        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
-            let request = &buffer[..length];
-            if sender.send(request.to_vec()).is_err() {
-                return;
-            }
-            for reply in answer(request) {
-                let _ = socket.send_to(&reply, from.as_pathname().unwrap());
-            }
-        }
-    });
-    (path, seen)
+    let back = socket.try_clone().unwrap();
+    let send = move |reply: &[u8], from: &std::os::unix::net::SocketAddr| {
+        let _ = back.send_to(reply, from.as_pathname().unwrap());
+    };
+    (path, serve(answer, move |buffer| socket.recv_from(buffer), send))
 }
 
 /// A daemon that understands requests.
