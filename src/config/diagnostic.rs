@@ -16,6 +16,8 @@ pub struct Place {
 pub enum Severity {
     /// The daemon does not start.
     Fatal,
+    /// The line is left out, the daemon starts (ntp.conf).
+    Dropped,
     /// The line has no effect, or not the one that it says.
     Warning,
     /// Worth knowing (`--check`).

@@ -4,5 +4,7 @@
 pub mod chrony_conf;
 pub mod diagnostic;
 pub mod model;
+pub mod ntp_conf;
+pub mod ntp_model;
 pub mod source;
 pub mod sysconfig;

@@ -1,10 +1,11 @@
-//! The configuration of a time daemon, as chrony.conf describes it (ntp.conf will fill the same model).
+//! The configuration of a time daemon, as chrony.conf describes it, or ntp.conf, which fills the same model and its own part [`super::ntp_model`].
 //!
 //! Times are seconds, frequencies ppm, polls log2 s, as they stand in the file. Defaults are chrony 4.9's.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::diagnostic::Place;
+use super::ntp_model::Ntp;
 use super::source::Source;
 
 /// Everything that can be set.
@@ -78,6 +79,8 @@ pub struct Config {
     pub words: Words,
     /// `clientloglimit`, bytes.
     pub clientloglimit: u32,
+    /// What only ntp.conf can say; `None`: the file was a chrony.conf.
+    pub ntp: Option<Box<Ntp>>,
 }
 
 /// A value for each family.
@@ -378,6 +381,7 @@ impl Default for Config {
             },
             words: Words::default(),
             clientloglimit: 524_288,
+            ntp: None,
         }
     }
 }
