@@ -65,7 +65,7 @@ pub fn check_line(line: &str, files: &mut dyn Files) -> Result<Parsed, String> {
     let place = Place { file: None, line: 1 };
     match parser.statement(&mut Words::new(line), &place) {
         Ok(()) => Ok(parser.finish()),
-        Err(unexpected) => Err(format!("column {} {}", unexpected.column + 1, unexpected.text())),
+        Err(unexpected) => Err(format!("column {} {}", unexpected.column + 1, unexpected.class())),
     }
 }
 

@@ -2,10 +2,9 @@
 
 pub mod access;
 pub mod measurement;
-pub mod oneshot;
-pub mod options;
 pub mod mru;
 pub mod oneshot;
+pub mod options;
 pub mod restrict;
 pub mod rng;
 pub mod rtc;
