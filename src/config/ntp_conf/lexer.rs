@@ -23,7 +23,17 @@ impl Unexpected {
         Self { column: word.column, word: Some(word.text.to_owned()) }
     }
 
-    /// What the original calls a word that it cannot place, with the word itself.
+    /// What the original says: the class of the word, not the word. Sent to ntpq, which marks the column.
+    pub(super) fn class(&self) -> &'static str {
+        match self.word.as_deref() {
+            None => "syntax error, unexpected T_EOC",
+            Some(word) if integer(word).is_some() => "syntax error, unexpected T_Integer",
+            Some(word) if number(word).is_some() => "syntax error, unexpected T_Double",
+            Some(_) => "syntax error, unexpected T_String",
+        }
+    }
+
+    /// The complaint with the word itself.
     pub(super) fn text(&self) -> String {
         match &self.word {
             Some(word) => format!("syntax error, unexpected '{}'", super::printable(word)),

@@ -237,7 +237,8 @@ fn includes_nest_five_deep_and_end_stops_a_file() {
 fn remote_lines_count_columns_from_1() {
     let mut files = Memory(BTreeMap::new());
     let error = check_line("disable bogus", &mut files).unwrap_err();
-    assert_eq!(error, "column 9 syntax error, unexpected 'bogus'");
+    assert_eq!(error, "column 9 syntax error, unexpected T_String");
+    assert_eq!(check_line("enable", &mut files).unwrap_err(), "column 1 syntax error, unexpected T_EOC");
     assert!(check_line("disable monitor", &mut files).is_ok());
 }
 
