@@ -21,3 +21,8 @@ pub(crate) fn skipped(reason: &str) {
         let _ = writeln!(std::io::stderr(), "skipped: {reason}");
     }
 }
+
+/// Says it past the test runner's capture.
+pub(crate) fn say(text: &str) {
+    let _ = write!(std::io::stderr(), "{text}");
+}

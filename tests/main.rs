@@ -12,5 +12,6 @@ mod packets;
 mod props;
 mod readme;
 mod replay;
+mod sim;
 mod support;
 mod vm;
