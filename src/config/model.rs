@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::diagnostic::Place;
 use super::ntp_model::Ntp;
 use super::source::Source;
+pub use crate::engine::options::{AuthSelectMode, LeapSecondMode, Local, Smoothing};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq)]
@@ -138,23 +139,6 @@ pub struct HwTimestamp {
     pub options: Vec<String>,
 }
 
-/// `local`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Local {
-    /// Stratum, 1 … 15.
-    pub stratum: u8,
-    /// Whether only one of several hosts serves.
-    pub orphan: bool,
-    /// Root distance from which on it is used (s).
-    pub distance: f64,
-    /// Root distance below which it may be activated (s).
-    pub activate: f64,
-    /// Time after synchronisation (s).
-    pub waitsynced: f64,
-    /// Time without synchronisation (s).
-    pub waitunsynced: f64,
-}
-
 /// `ratelimit` and its kin; the values as clamped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
@@ -166,17 +150,6 @@ pub struct RateLimit {
     pub leak: i32,
     /// One of 2^kod refused requests gets a KoD; 0: none.
     pub kod: i32,
-}
-
-/// `smoothtime`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Smoothing {
-    /// Largest frequency offset (ppm).
-    pub max_freq: f64,
-    /// Largest wander (ppm/s).
-    pub max_wander: f64,
-    /// Only for leap seconds.
-    pub leap_only: bool,
 }
 
 /// `refclock`.
@@ -195,32 +168,6 @@ impl Refclock {
     pub fn is_optional(&self) -> bool {
         self.options.iter().any(|(name, _)| name == "optional")
     }
-}
-
-/// `authselectmode`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuthSelectMode {
-    /// `require`.
-    Require,
-    /// `prefer`.
-    Prefer,
-    /// `mix`.
-    Mix,
-    /// `ignore`.
-    Ignore,
-}
-
-/// `leapsecmode`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LeapSecondMode {
-    /// `system`.
-    System,
-    /// `step`.
-    Step,
-    /// `slew`.
-    Slew,
-    /// `ignore`.
-    Ignore,
 }
 
 /// Directives without a value.

@@ -6,6 +6,7 @@ pub mod mru;
 pub mod oneshot;
 pub mod options;
 pub mod restrict;
+pub mod reference;
 pub mod rng;
 pub mod rtc;
 pub mod sample;

@@ -169,3 +169,145 @@ impl Source {
         }
     }
 }
+
+/// `local`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Local {
+    /// Stratum, 1 … 15.
+    pub stratum: u8,
+    /// Whether only one of several hosts serves.
+    pub orphan: bool,
+    /// Root distance from which on it is used (s).
+    pub distance: f64,
+    /// Root distance below which it may be activated (s).
+    pub activate: f64,
+    /// Time after synchronisation (s).
+    pub waitsynced: f64,
+    /// Time without synchronisation (s).
+    pub waitunsynced: f64,
+}
+
+/// `smoothtime`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Smoothing {
+    /// Largest frequency offset (ppm).
+    pub max_freq: f64,
+    /// Largest wander (ppm/s).
+    pub max_wander: f64,
+    /// Only for leap seconds.
+    pub leap_only: bool,
+}
+
+/// `authselectmode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthSelectMode {
+    /// `require`.
+    Require,
+    /// `prefer`.
+    Prefer,
+    /// `mix`.
+    Mix,
+    /// `ignore`.
+    Ignore,
+}
+
+/// `leapsecmode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeapSecondMode {
+    /// `system`.
+    System,
+    /// `step`.
+    Step,
+    /// `slew`.
+    Slew,
+    /// `ignore`.
+    Ignore,
+}
+
+/// What the daemon as a whole is told, beyond its sources.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// `makestep`: an offset above the seconds is stepped, in the first so many updates (below 0: always).
+    pub makestep: Option<(f64, i32)>,
+    /// `maxchange`: offset (s), updates before it counts, how often it is ignored (below 0: always).
+    pub maxchange: Option<(f64, i32, i32)>,
+    /// `fallbackdrift`: log2 s of the shortest and longest interval.
+    pub fallbackdrift: Option<(i32, i32)>,
+    /// `local`.
+    pub local: Option<Local>,
+    /// `smoothtime`.
+    pub smoothtime: Option<Smoothing>,
+    /// `authselectmode`.
+    pub authselectmode: AuthSelectMode,
+    /// `leapsecmode`.
+    pub leapsecmode: LeapSecondMode,
+    /// `logchange`, s.
+    pub logchange: f64,
+    /// `corrtimeratio`.
+    pub corrtimeratio: f64,
+    /// `maxslewrate`, ppm.
+    pub maxslewrate: f64,
+    /// `maxdrift`, ppm.
+    pub maxdrift: f64,
+    /// `maxupdateskew`, ppm.
+    pub maxupdateskew: f64,
+    /// `maxclockerror`, ppm.
+    pub maxclockerror: f64,
+    /// `maxdistance`, s.
+    pub maxdistance: f64,
+    /// `maxjitter`, s.
+    pub maxjitter: f64,
+    /// `minstratum`.
+    pub minstratum: u8,
+    /// `maxstratum`.
+    pub maxstratum: u8,
+    /// `reselectdist`, s.
+    pub reselectdist: f64,
+    /// `stratumweight`, s.
+    pub stratumweight: f64,
+    /// `combinelimit`.
+    pub combinelimit: f64,
+    /// `minsources`.
+    pub minsources: u32,
+    /// `minsamples`, for sources without one of their own.
+    pub minsamples: u32,
+    /// `maxsamples`, for sources without one of their own; 0: the most that are kept.
+    pub maxsamples: u32,
+    /// `rtcsync`: the kernel may copy the time to the hardware clock.
+    pub rtcsync: bool,
+    /// Seconds between writes of the drift file.
+    pub drift_interval: u32,
+}
+
+impl Default for Settings {
+    /// chrony 4.9's defaults.
+    fn default() -> Self {
+        Self {
+            makestep: None,
+            maxchange: None,
+            fallbackdrift: None,
+            local: None,
+            smoothtime: None,
+            authselectmode: AuthSelectMode::Mix,
+            leapsecmode: LeapSecondMode::System,
+            logchange: 1.0,
+            corrtimeratio: 3.0,
+            maxslewrate: 83_333.333,
+            maxdrift: 500_000.0,
+            maxupdateskew: 1000.0,
+            maxclockerror: 1.0,
+            maxdistance: 3.0,
+            maxjitter: 1.0,
+            minstratum: 0,
+            maxstratum: 16,
+            reselectdist: 1e-4,
+            stratumweight: 1e-3,
+            combinelimit: 3.0,
+            minsources: 1,
+            minsamples: 6,
+            maxsamples: 0,
+            rtcsync: false,
+            drift_interval: 3600,
+        }
+    }
+}

@@ -88,6 +88,94 @@ impl ClockControl {
     }
 }
 
+/// What the daemon tells the kernel about the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockStatus {
+    /// Whether the clock counts as synchronised (STA_UNSYNC off; the kernel then copies the time to the RTC every 11 minutes).
+    pub synchronised: bool,
+    /// Leap second at the end of the UTC day: +1 inserts, −1 deletes.
+    pub leap: i32,
+    /// Bound on the error, ≥ 0.
+    pub max_error: TimeDelta,
+    /// Estimated error, ≥ 0.
+    pub est_error: TimeDelta,
+}
+
+impl ClockControl {
+    /// Sets the rate by one call: µs per tick and 2⁻¹⁶ ppm (> 0 speeds the clock up), as `adjtimex(ADJ_TICK|ADJ_FREQUENCY)`.
+    /// Answers what the kernel accepted.
+    ///
+    /// # Errors
+    /// `adjtimex`: EPERM without CAP_SYS_TIME, EINVAL beyond ±10 %.
+    pub fn set_rate(&self, tick_us: i32, freq: i32) -> Result<(i32, i32), SysError> {
+        let mut t = empty_timex();
+        t.modes = libc::ADJ_TICK | libc::ADJ_FREQUENCY;
+        t.tick = i64::from(tick_us);
+        t.freq = i64::from(freq);
+        adjust(&mut t)?;
+        Ok((i32::try_from(t.tick).unwrap_or(tick_us), i32::try_from(t.freq).unwrap_or(freq)))
+    }
+
+    /// Takes the clock over: whatever else the kernel was doing to it (its PLL, an `adjtime` slew) is switched off.
+    ///
+    /// # Errors
+    /// `adjtimex`: EPERM without CAP_SYS_TIME.
+    pub fn take_over(&self) -> Result<(), SysError> {
+        // a PLL offset can only be cleared while the PLL is on
+        let mut t = empty_timex();
+        t.modes = libc::ADJ_OFFSET | libc::ADJ_STATUS;
+        t.status = libc::STA_PLL | libc::STA_UNSYNC;
+        adjust(&mut t)?;
+        let mut t = empty_timex();
+        t.modes = libc::ADJ_STATUS;
+        t.status = libc::STA_UNSYNC;
+        adjust(&mut t)?;
+        let mut t = empty_timex();
+        t.modes = ADJ_OFFSET_SINGLESHOT;
+        adjust(&mut t)
+    }
+
+    /// Tells the kernel how good the clock is.
+    ///
+    /// # Errors
+    /// `adjtimex`: EPERM without CAP_SYS_TIME.
+    pub fn set_status(&self, status: &ClockStatus) -> Result<(), SysError> {
+        let mut t = empty_timex();
+        t.modes = libc::ADJ_STATUS | libc::ADJ_ESTERROR | libc::ADJ_MAXERROR;
+        t.status = if status.synchronised { 0 } else { libc::STA_UNSYNC };
+        t.status |= match status.leap {
+            1 => libc::STA_INS,
+            -1 => libc::STA_DEL,
+            _ => 0,
+        };
+        t.maxerror = status.max_error.as_nanos() / 1000;
+        t.esterror = status.est_error.as_nanos() / 1000;
+        adjust(&mut t)
+    }
+
+    /// Sets TAI − UTC, s.
+    ///
+    /// # Errors
+    /// `adjtimex`: EPERM without CAP_SYS_TIME.
+    pub fn set_tai(&self, offset: i32) -> Result<(), SysError> {
+        let mut t = empty_timex();
+        t.modes = libc::ADJ_TAI;
+        t.constant = i64::from(offset);
+        adjust(&mut t)
+    }
+}
+
+/// The old `adjtime` slew in `adjtimex`'s terms (0x8001).
+const ADJ_OFFSET_SINGLESHOT: u32 = 0x8001;
+
+fn adjust(t: &mut libc::timex) -> Result<(), SysError> {
+    let modes = t.modes;
+    // SAFETY: the pointer lives through the call.
+    Errno::result(unsafe { libc::adjtimex(t) })
+        .map(drop)
+        .map_err(|e| SysError::new("adjtimex", format!("{modes:#x}"), e))
+}
+
 /// The largest whole seconds of a slew: 2³¹ µs less 2 s, as glibc's adjtime has it.
 const MAX_SLEW_SECS: i64 = 2145;
 const CLOCK_REALTIME: clockid_t = libc::CLOCK_REALTIME;
