@@ -9,6 +9,7 @@ pub mod file;
 pub mod glob;
 pub mod host;
 pub mod interface;
+pub mod last_run;
 pub mod links;
 pub mod locale;
 pub mod log;

@@ -15,6 +15,7 @@ mod render;
 mod report;
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -34,6 +35,8 @@ use crate::report::ntpdate::Ntpdate;
 use crate::report::{ErrorReport, Level, Message, ReportSchema};
 use crate::sys::clock::ClockControl;
 use crate::sys::dns::{self, FORWARD_TIMEOUT, Looked, REVERSE_TIMEOUT, deadline_in};
+use crate::sys::last_run::LastRun;
+use crate::sys::wait::{Woken, wait};
 use crate::sys::{SysError, clock, file, net, ports, process, signal, user, zone};
 use crate::types::{KeyId, TimeDelta, Version};
 use crate::wire::ntp::Kiss;
@@ -53,6 +56,10 @@ pub const APPLET: Applet = Applet {
 
 /// The original raises its priority by this much.
 const NICE: i32 = -12;
+/// ntpd 4.2.8 with `limited` counts whole seconds: asked again sooner than this, it may answer RATE.
+const RUN_DISTANCE: TimeDelta = TimeDelta::from_millis(1000);
+/// Holds when the clock was last to be set from here.
+const LAST_RUN: &str = "/run/ntpbox-ntpdate.last";
 /// More than this is no key file.
 const KEY_FILE_LIMIT: usize = 1 << 20;
 /// More than this is no sysconfig file.
@@ -173,6 +180,7 @@ impl Session<'_> {
                 Some(Clocks { control: ClockControl::acquire(), hardware: self.hardware_clock() })
             }
         };
+        let last_run = self.keep_distance(&targets)?;
         self.drop_privileges()?;
         process::set_nice(NICE);
         let options = Options {
@@ -188,6 +196,9 @@ impl Session<'_> {
         let mut watcher = Watcher { log: &mut self.log, debug: args.debug, shown: false };
         let ended = drive(&mut oneshot, &sockets, &mut watcher);
         watcher.clear();
+        if let Some(last_run) = last_run {
+            last_run.done();
+        }
         match ended {
             Ok(Ended::Complete) => {}
             Ok(Ended::Signal(signal)) => return Err(Stop::Signal(signal)),
@@ -356,6 +367,22 @@ impl Session<'_> {
             return Err(self.fail("privileges", format!("cannot drop privileges to {name}: {error}")));
         }
         Ok(())
+    }
+
+    /// Two runs in a row that set the clock keep a second between them, so that no rate limiter refuses the second one.
+    fn keep_distance(&mut self, targets: &[Target]) -> Result<Option<LastRun>, Stop> {
+        let is_far = |target: &Target| !target.address.ip().is_loopback();
+        if matches!(self.args.task, Task::Observe) || !targets.iter().any(is_far) {
+            return Ok(None);
+        }
+        let Some(last_run) = LastRun::open(Path::new(LAST_RUN)) else { return Ok(None) };
+        let pause = last_run.wait(RUN_DISTANCE);
+        if pause > TimeDelta::ZERO
+            && let Ok(Woken::Signal) = wait(&[], Some(clock::mono() + pause))
+        {
+            return Err(Stop::Signal(signal::take().unwrap_or(Signal::SIGTERM)));
+        }
+        Ok(Some(last_run))
     }
 
     /// Rows, reasons, blocks, verdict, correction.

@@ -1,0 +1,286 @@
+//! The clock under discipline: an estimate becomes steps, slews and a rate of the kernel's clock (discipline.md §1.6, §1.7).
+//!
+//! Nothing here reads or sets a clock; commands go out, and the time line remembers what they do.
+
+use super::options::Settings;
+use super::timeline::{Exact, KernelRate, Line, Timeline};
+use crate::types::{MonoTime, Now, TimeDelta};
+
+/// The longest and the shortest slew, s.
+const SLEW_SECS: (f64, f64) = (1.0, 10_000.0);
+/// The clock jumped by more than this: by how much cannot be told from a suspended machine, everything is measured anew.
+const UNKNOWN_JUMP: TimeDelta = TimeDelta::from_secs(10);
+/// The clock was stepped by somebody else by more than this. Two readings in a row are less apart.
+const FOREIGN_STEP: TimeDelta = TimeDelta::from_millis(1);
+
+/// What is done to the kernel's clock.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ClockCommand {
+    /// Its rate is set.
+    SetRate(KernelRate),
+    /// It is stepped by so much, > 0: forward.
+    Step(TimeDelta),
+    /// The kernel is told how good it is.
+    Status {
+        /// Whether a source is followed.
+        synchronised: bool,
+        /// +1: a second is inserted at the end of the day; −1: deleted.
+        leap: i32,
+        /// Bound on its error.
+        max_error: TimeDelta,
+        /// Estimated error.
+        est_error: TimeDelta,
+    },
+    /// TAI − UTC, s.
+    Tai(i32),
+}
+
+/// How good an estimate is, and how it is to be followed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Manner {
+    /// Standard deviation of the offset, s.
+    pub offset_sd: f64,
+    /// Standard deviation of the rate, s/s.
+    pub rate_sd: f64,
+    /// Interval of the updates, s.
+    pub interval: f64,
+}
+
+/// Somebody else moved the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Jump {
+    /// By this much; the estimate is not harmed.
+    Known(TimeDelta),
+    /// By about this much: all measurements are void.
+    Unknown(TimeDelta),
+}
+
+/// What became of an estimate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Applied {
+    /// It is followed by slewing; the estimate moved by so much, s.
+    Slewed(f64),
+    /// The clock was stepped by the second; the estimate moved by the first, s.
+    Stepped(f64, TimeDelta),
+    /// More than `maxchange`: nothing was done.
+    Ignored(f64),
+    /// More than `maxchange`, too often.
+    GiveUp(f64),
+}
+
+/// The clock under discipline.
+#[derive(Debug, Clone)]
+pub struct Clock {
+    timeline: Timeline,
+    controlled: bool,
+    slew_end: Option<MonoTime>,
+    /// Clock − monotonic clock, as it must be when nobody else sets the clock.
+    ahead: TimeDelta,
+    last: Now,
+    makestep: Option<(f64, i32)>,
+    maxchange: Option<(f64, i32, i32)>,
+    maxslewrate: f64,
+    corrtimeratio: f64,
+    commands: Vec<ClockCommand>,
+}
+
+impl Clock {
+    /// A clock that the kernel runs at `setting`; `controlled`: whether commands have an effect.
+    pub fn new(now: Now, setting: KernelRate, controlled: bool, settings: &Settings) -> Self {
+        Self {
+            timeline: Timeline::new(now.clock, setting),
+            controlled,
+            slew_end: None,
+            ahead: ahead(now),
+            last: now,
+            makestep: settings.makestep,
+            maxchange: settings.maxchange,
+            maxslewrate: settings.maxslewrate.abs() * 1e-6,
+            corrtimeratio: settings.corrtimeratio,
+            commands: Vec::new(),
+        }
+    }
+
+    /// The time line.
+    pub const fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// Whether commands have an effect.
+    pub const fn is_controlled(&self) -> bool {
+        self.controlled
+    }
+
+    /// When the present slew ends.
+    pub const fn next_timeout(&self) -> Option<MonoTime> {
+        self.slew_end
+    }
+
+    /// Takes the commands that are due, in their order.
+    pub fn take_commands(&mut self) -> Vec<ClockCommand> {
+        std::mem::take(&mut self.commands)
+    }
+
+    /// Adds a command of the engine's.
+    pub fn command(&mut self, command: ClockCommand) {
+        if self.controlled {
+            self.commands.push(command);
+        }
+    }
+
+    /// Replaces `makestep`.
+    pub const fn set_makestep(&mut self, makestep: Option<(f64, i32)>) {
+        self.makestep = makestep;
+    }
+
+    /// Looks whether somebody else set the clock since the last call, and ends a slew that is due.
+    pub fn tick(&mut self, now: Now) -> Option<Jump> {
+        let jumped = ahead(now) - self.ahead;
+        self.ahead = ahead(now);
+        let jump = if jumped.abs() > UNKNOWN_JUMP {
+            // the estimate goes along with the clock: it keeps its rate and what was still to be slewed
+            let before = now.clock - jumped;
+            let remaining = self.timeline.remaining(before);
+            let line = self.timeline.line();
+            self.timeline = Timeline::new(now.clock, self.timeline.setting());
+            let at = self.timeline.free(now.clock);
+            self.timeline.set_line(Line { at, offset: Exact::default().plus(remaining), rate: line.rate });
+            Some(Jump::Unknown(jumped))
+        } else if jumped.abs() > FOREIGN_STEP {
+            self.timeline.stepped(now.clock - jumped, jumped);
+            Some(Jump::Known(jumped))
+        } else {
+            None
+        };
+        self.last = now;
+        if self.slew_end.is_some_and(|end| end <= now.mono) {
+            self.slew_end = None;
+            self.run_at(now, self.timeline.line().rate);
+        }
+        jump
+    }
+
+    /// A leap second moved the clock by `delta` (−1 s: one was inserted), as was expected.
+    pub fn leap_second(&mut self, now: Now, delta: TimeDelta) {
+        self.timeline.stepped(now.clock - delta, delta);
+        let mut line = self.timeline.line();
+        line.offset = Exact::from_delta(line.offset.to_delta() + delta).plus(0.0);
+        self.timeline.set_line(line);
+        self.ahead = ahead(now);
+    }
+
+    /// Sets the rate that the clock needs before there is any estimate (drift file): s/s, > 0: the clock must be made faster.
+    pub fn set_initial_rate(&mut self, now: Now, rate: f64) {
+        let line = self.timeline.line();
+        let at = self.timeline.free(now.clock);
+        self.timeline.set_line(Line { at, offset: line.offset_at(at), rate });
+        self.run_at(now, rate);
+    }
+
+    /// Follows an estimate. `updates`: how many there were before.
+    pub fn follow(&mut self, now: Now, line: Line, manner: &Manner, updates: u32) -> Applied {
+        let old = self.timeline.remaining(now.clock);
+        let free = self.timeline.free(now.clock);
+        let change = line.offset_at(free).minus(self.timeline.line().offset_at(free));
+        if let Some((limit, start, ignore)) = &mut self.maxchange
+            && i64::from(updates) >= i64::from(*start)
+            && change.abs() > *limit
+        {
+            if *ignore == 0 {
+                return Applied::GiveUp(change);
+            }
+            *ignore = if *ignore > 0 { *ignore - 1 } else { *ignore };
+            return Applied::Ignored(change);
+        }
+        self.timeline.set_line(line);
+        let remaining = old + change;
+        let may_step = self.makestep.is_some_and(|(threshold, _)| remaining.abs() > threshold);
+        let allowed = self.use_up_makestep();
+        if may_step && allowed && self.controlled {
+            let delta = self.step(now);
+            return Applied::Stepped(change, delta);
+        }
+        self.slew(now, manner);
+        Applied::Slewed(change)
+    }
+
+    /// Whether this update may step; counts it.
+    fn use_up_makestep(&mut self) -> bool {
+        match &mut self.makestep {
+            Some((_, count)) if *count > 0 => {
+                *count -= 1;
+                true
+            }
+            Some((_, count)) => *count < 0,
+            None => false,
+        }
+    }
+
+    /// Steps the clock by all that it still lacks. Answers by how much.
+    pub fn step(&mut self, now: Now) -> TimeDelta {
+        let delta = TimeDelta::from_secs_f64(self.timeline.remaining(now.clock)).unwrap_or_default();
+        if self.controlled {
+            self.commands.push(ClockCommand::Step(delta));
+            self.timeline.stepped(now.clock, delta);
+            self.ahead += delta;
+            self.slew_end = None;
+            let after = Now { clock: now.clock + delta, mono: now.mono };
+            self.run_at(after, self.timeline.line().rate);
+        }
+        delta
+    }
+
+    /// Slews by what the clock still lacks.
+    pub fn slew(&mut self, now: Now, manner: &Manner) {
+        if !self.controlled {
+            return;
+        }
+        let remaining = self.timeline.remaining(now.clock);
+        let base = self.timeline.line().rate;
+        let duration = slew_duration(remaining, manner, self.corrtimeratio);
+        let wanted = (remaining / duration).clamp(-self.maxslewrate, self.maxslewrate);
+        if wanted == 0.0 {
+            self.slew_end = None;
+            self.run_at(now, base);
+            return;
+        }
+        let setting = KernelRate::nearest((1.0 + base) * (1.0 + wanted) - 1.0);
+        // what the kernel can do may be a little more or less; the end is where that line meets the estimate
+        let real = (1.0 + setting.rate()) / (1.0 + base) - 1.0;
+        let lasts = if real * remaining > 0.0 { remaining / real } else { duration };
+        let lasts = lasts.clamp(0.0, SLEW_SECS.1.max(duration));
+        // the monotonic clock runs with the kernel's, at 1 + real of the estimate
+        let kernel = lasts * (1.0 + real.max(-0.5));
+        self.slew_end = Some(now.mono + TimeDelta::from_secs_f64(kernel).unwrap_or_default());
+        self.set(now, setting);
+    }
+
+    /// Stops slewing: the clock runs on at the rate of the estimate (the end of the daemon).
+    pub fn settle(&mut self, now: Now) {
+        self.slew_end = None;
+        self.run_at(now, self.timeline.line().rate);
+    }
+
+    fn run_at(&mut self, now: Now, rate: f64) {
+        self.set(now, KernelRate::nearest(rate));
+    }
+
+    fn set(&mut self, now: Now, setting: KernelRate) {
+        if self.controlled && self.timeline.setting() != setting {
+            self.commands.push(ClockCommand::SetRate(setting));
+            self.timeline.rate_set(now.clock, setting);
+        }
+    }
+}
+
+fn ahead(now: Now) -> TimeDelta {
+    TimeDelta::from_nanos(now.clock.as_nanos().saturating_sub(now.mono.as_nanos()))
+}
+
+/// How long it takes to slew `remaining` s: discipline-filter.md §1.8, times `corrtimeratio`/3.
+fn slew_duration(remaining: f64, manner: &Manner, corrtimeratio: f64) -> f64 {
+    let settled = if manner.rate_sd > 0.0 { 0.4 * manner.offset_sd / manner.rate_sd } else { 0.0 };
+    let haste = if remaining == 0.0 { 1.0 } else { (3.0 * manner.offset_sd / remaining.abs()).min(1.0) };
+    let tau = manner.interval.max(settled) * haste * (corrtimeratio / 3.0).max(0.0);
+    if tau.is_finite() { tau.clamp(SLEW_SECS.0, SLEW_SECS.1) } else { SLEW_SECS.0 }
+}
