@@ -165,6 +165,8 @@ impl Parser<'_> {
         match directive.as_str() {
             "include" => return self.include(typed, args, place),
             "confdir" => return self.confdir(typed, args, place),
+            // the original's echo ends with the first line that is wrong
+            _ if self.parsed.is_fatal() => {}
             _ => self.parsed.echo.push(words.join(" ")),
         }
         if let Err(problem) = self.directive(&directive, typed, args, place) {

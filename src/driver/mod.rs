@@ -1,6 +1,7 @@
 //! Layer 4: the loops that join the sans-IO cores with the operating system.
 
 pub mod cmdmon;
+pub mod lifecycle;
 pub mod mode6;
 pub mod oneshot;
 pub mod random;

@@ -1,16 +1,25 @@
-//! syslog(3).
+//! Logs of daemons: syslog(3), a file, standard error.
 #![expect(unsafe_code, reason = "openlog and syslog are C variadics with static state")]
 
 use std::ffi::CString;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use nix::errno::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::{SysError, clock};
+use crate::types::civil;
 
 /// Severity; smaller is worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(i32)]
 pub enum Level {
+    /// The process ends because of it.
+    Critical = libc::LOG_CRIT,
     /// Something failed for good.
     Error = libc::LOG_ERR,
     /// Something is wrong, work goes on.
@@ -52,6 +61,48 @@ impl Syslog {
         let Ok(text) = CString::new(text) else { return };
         // SAFETY: the format takes exactly one string, which lives through the call.
         unsafe { libc::syslog(level as i32, c"%s".as_ptr(), text.as_ptr()) };
+    }
+}
+
+/// `2010-01-01T00:00:00Z text`: a line where nobody else notes the time.
+pub fn dated(text: &str) -> String {
+    let now = civil::rfc3339(clock::now());
+    format!("{}Z {text}", now.get(..19).unwrap_or(&now))
+}
+
+/// Where the lines of a daemon go.
+#[derive(Debug)]
+pub enum DaemonLog {
+    /// Standard error, dated. The least level.
+    Console(Level),
+    /// A file, dated.
+    File(File, Level),
+    /// The system's log; it knows the least level.
+    System(Syslog),
+}
+
+impl DaemonLog {
+    /// Appends to a file, mode 0640 when it is new.
+    ///
+    /// # Errors
+    /// `open`.
+    pub fn file(path: &Path, lowest: Level) -> Result<Self, SysError> {
+        let file = OpenOptions::new().create(true).append(true).mode(0o640).open(path);
+        let file = file.map_err(|e| SysError::from_io("open", path.display().to_string(), &e))?;
+        Ok(Self::File(file, lowest))
+    }
+
+    /// One line, control characters as blanks. What cannot be written is lost: a full disk takes the log, not the service.
+    pub fn line(&self, level: Level, text: &str) {
+        let (mut sink, lowest): (Box<dyn Write + '_>, _) = match self {
+            Self::System(syslog) => return syslog.line(level, text),
+            Self::Console(lowest) => (Box::new(std::io::stderr()), *lowest),
+            Self::File(file, lowest) => (Box::new(file), *lowest),
+        };
+        if level <= lowest {
+            let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            let _ = sink.write_all(format!("{}\n", dated(&text)).as_bytes());
+        }
     }
 }
 
@@ -105,6 +156,24 @@ mod tests {
             notice.starts_with("<29>") && notice.ends_with(&format!(" ntpdate[{pid}]: step")),
             "{notice}"
         );
+    }
+
+    #[test]
+    fn a_log_file_is_appended_to_by_level() {
+        let path = std::env::temp_dir().join(format!("ntpbox-daemon-log-{}", std::process::id()));
+        std::fs::write(&path, "old\n").unwrap();
+        let log = DaemonLog::file(&path, Level::Warning).unwrap();
+        log.line(Level::Info, "not this");
+        log.line(Level::Warning, "this\nin one line");
+        log.line(Level::Critical, "and this");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!((lines.len(), lines[0]), (3, "old"));
+        assert_eq!((&lines[1][19..], &lines[2][19..]), ("Z this in one line", "Z and this"));
+        std::fs::remove_file(&path).unwrap();
+        let error = DaemonLog::file(Path::new("/no-such-directory/log"), Level::Info).unwrap_err();
+        assert_eq!(error.errno, Errno::ENOENT);
+        DaemonLog::file(Path::new("/dev/full"), Level::Info).unwrap().line(Level::Error, "lost");
     }
 
     #[test]

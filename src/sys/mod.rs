@@ -4,6 +4,7 @@ pub mod child;
 pub mod clock;
 pub mod cmdsock;
 pub mod daemonize;
+pub mod directory;
 pub mod dns;
 pub mod file;
 pub mod glob;
@@ -20,6 +21,7 @@ pub mod random;
 pub mod rtc;
 pub mod service;
 pub mod signal;
+pub mod supervisor;
 #[cfg(test)]
 mod testing;
 pub mod tty;

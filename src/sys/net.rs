@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::{SysError, clock};
+use super::{SysError, clock, supervisor};
 use crate::types::Timestamp;
 
 use message::{Control, RECEIVE_CONTROL, set_option};
@@ -135,21 +135,27 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// Opens and, if asked for, binds a socket. Kernel receive stamps are switched on where the kernel has them.
+    /// Opens and, if asked for, binds a socket; takes the one over that a service manager has bound to that address. Kernel receive stamps are switched on where the kernel has them.
     ///
     /// # Errors
     /// `operation` is `socket` (EAFNOSUPPORT: the host lacks the family), `fcntl`, `setsockopt` (`object` names the option)
     /// or `bind` (`object` is the address; EADDRINUSE: somebody holds the port, EACCES: it is privileged).
     pub fn open(options: &UdpOptions) -> Result<Self, SysError> {
-        let socket = Socket::new_raw(options.family.domain(), Type::DGRAM, Some(Protocol::UDP))
-            .map_err(|e| SysError::from_io("socket", "", &e))?;
+        let passed = options.bind.and_then(supervisor::passed);
+        let bind = options.bind.filter(|_| passed.is_none());
+        let socket = match passed {
+            Some(socket) => socket,
+            None => Socket::new_raw(options.family.domain(), Type::DGRAM, Some(Protocol::UDP))
+                .map_err(|e| SysError::from_io("socket", "", &e))?,
+        };
         let new = Self { socket, family: options.family, one_by_one: Cell::new(false) };
         // type flags (SOCK_CLOEXEC) and ioctl(FIONBIO) are outside the portable set; a new socket has no other flags
         fcntl(&new.socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))
             .map_err(|e| SysError::new("fcntl", "", e))?;
         fcntl(&new.socket, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))
             .map_err(|e| SysError::new("fcntl", "", e))?;
-        if options.family == Family::V6 {
+        // not changeable on a socket that is bound already
+        if options.family == Family::V6 && (bind.is_some() || options.bind.is_none()) {
             new.set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, "IPV6_V6ONLY", 1)?;
         }
         if options.local_addresses {
@@ -159,7 +165,7 @@ impl UdpSocket {
             }
         }
         new.switch_stamps_on(options);
-        if let Some(address) = options.bind {
+        if let Some(address) = bind {
             new.socket
                 .bind(&SockAddr::from(address))
                 .map_err(|e| SysError::from_io("bind", address.to_string(), &e))?;

@@ -22,12 +22,24 @@ static CAUGHT: AtomicU64 = AtomicU64::new(0);
 /// # Errors
 /// `sigaction`: EINVAL for SIGKILL and SIGSTOP.
 pub fn catch(signals: &[Signal]) -> Result<(), SysError> {
+    install(signals, true)
+}
+
+/// As [`catch`], for a daemon: also what our parent had ignored.
+///
+/// # Errors
+/// As [`catch`].
+pub fn catch_always(signals: &[Signal]) -> Result<(), SysError> {
+    install(signals, false)
+}
+
+fn install(signals: &[Signal], keep_ignored: bool) -> Result<(), SysError> {
     let action = SigAction::new(SigHandler::Handler(note), SaFlags::empty(), SigSet::empty());
     for &signal in signals.iter().chain([&Signal::SIGALRM]) {
         // SAFETY: the handler is async-signal-safe: an atomic, alarm, and errno as it was.
         let old = unsafe { sigaction(signal, &action) };
         let old = old.map_err(|e| SysError::new("sigaction", signal.as_str(), e))?;
-        if matches!(old.handler(), SigHandler::SigIgn) && signal != Signal::SIGALRM {
+        if keep_ignored && matches!(old.handler(), SigHandler::SigIgn) && signal != Signal::SIGALRM {
             ignore(&[signal])?;
         }
     }
@@ -103,6 +115,9 @@ mod tests {
         assert_eq!(wait(&[reader.as_fd()], None).unwrap(), Woken::Signal);
         assert_eq!((pending(), take()), (Some(Signal::SIGINT), Some(Signal::SIGINT)));
         assert_eq!((take(), take()), (Some(Signal::SIGTERM), None));
+        catch_always(&[Signal::SIGHUP]).unwrap();
+        nix::sys::signal::kill(nix::unistd::getpid(), Signal::SIGHUP).unwrap();
+        assert_eq!(take(), Some(Signal::SIGHUP));
         // SAFETY: a number in, a number out.
         assert!(unsafe { libc::alarm(0) } > 0, "the alarm that ends a select that began too late");
     }

@@ -112,6 +112,11 @@ pub fn has_capability(capability: Capability) -> bool {
     read_capabilities().is_ok_and(|c| c.effective & bit(capability) != 0)
 }
 
+/// The numbers of our user and group.
+pub fn ourselves() -> (uid_t, gid_t) {
+    (geteuid().as_raw(), getegid().as_raw())
+}
+
 /// Whether we are root by number; capabilities may be missing all the same.
 pub fn is_root() -> bool {
     geteuid().is_root()

@@ -6,6 +6,8 @@ use clap::{Arg, ArgAction, Command};
 
 use crate::applets::getopt::{self, Item, Long, Operands};
 use crate::applets::output::json_arg;
+use crate::driver::lifecycle::Ground;
+use crate::sys::log::Level;
 use crate::sys::net::Family;
 
 /// The option table.
@@ -27,7 +29,7 @@ pub(super) fn command() -> Command {
         .arg(flag("foreground", 'n', "Don't run as daemon"))
         .arg(flag("debug", 'd', "Don't run as daemon and log to stderr"))
         .arg(value("log", 'l', "FILE", "Log to file"))
-        .arg(value("level", 'L', "LEVEL", "Set logging threshold (accepted, no effect)"))
+        .arg(value("level", 'L', "LEVEL", "Set logging threshold"))
         .arg(flag("print", 'p', "Print configuration and exit"))
         .arg(flag("set", 'q', "Set clock and exit (not supported yet)"))
         .arg(flag("query", 'Q', "Log offset and exit (not supported yet)"))
@@ -38,10 +40,10 @@ pub(super) fn command() -> Command {
         .arg(value("user", 'u', "USER", "Specify user"))
         .arg(flag("any_user", 'U', "Don't check for root"))
         .arg(value("filter", 'F', "LEVEL", "Set system call filter level (accepted, no effect)"))
-        .arg(value("priority", 'P', "PRIORITY", "Set process priority (accepted, no effect)"))
-        .arg(flag("lock", 'm', "Lock memory (accepted, no effect)"))
+        .arg(value("priority", 'P', "PRIORITY", "Set process priority"))
+        .arg(flag("lock", 'm', "Lock memory"))
         .arg(flag("observe", 'x', "Don't control clock"))
-        .arg(value("notify", 'N', "FD", "Notify supervisor (accepted, no effect)"))
+        .arg(value("notify", 'N', "FD", "Notify supervisor"))
         .arg(
             Arg::new("check")
                 .long("check")
@@ -81,17 +83,6 @@ pub(super) enum Task {
     OneShot,
 }
 
-/// How the process runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ground {
-    /// In the background, log to syslog.
-    Daemon,
-    /// `-n`: in the foreground, log to syslog.
-    Foreground,
-    /// `-d`: in the foreground, log to stderr.
-    Debug,
-}
-
 /// What is meant.
 #[derive(Debug)]
 pub(super) struct Args {
@@ -100,9 +91,19 @@ pub(super) struct Args {
     pub(super) family: Option<Family>,
     pub(super) file: Option<String>,
     pub(super) log_file: Option<String>,
+    /// The least level that is logged.
+    pub(super) lowest: Level,
+    /// `-d` twice or a level below 0: wants messages that this build has not.
+    pub(super) wants_debug: bool,
     pub(super) timeout: Option<u32>,
     pub(super) user: Option<String>,
     pub(super) checks_root: bool,
+    pub(super) priority: Option<i32>,
+    pub(super) lock_memory: bool,
+    /// `-N`: a descriptor that is told.
+    pub(super) notify: Option<i32>,
+    /// `-F`: level of the system call filter.
+    pub(super) filter: i32,
     /// Options that are accepted and do nothing, as typed.
     pub(super) without_effect: Vec<&'static str>,
     pub(super) directives: Vec<String>,
@@ -116,6 +117,8 @@ pub(super) enum Parsed {
     Version,
     /// The line before the usage text, without the program's name.
     Wrong(String),
+    /// A number that is none.
+    NoNumber(String),
 }
 
 /// Parses the words after the program's name.
@@ -126,13 +129,19 @@ pub(super) fn parse(words: &[OsString]) -> Parsed {
         family: None,
         file: None,
         log_file: None,
+        lowest: Level::Info,
+        wants_debug: false,
         timeout: None,
         user: None,
         checks_root: true,
+        priority: None,
+        lock_memory: false,
+        notify: None,
+        filter: 0,
         without_effect: Vec::new(),
         directives: Vec::new(),
     };
-    for item in getopt::parse(&command(), words, Operands::EndOptions, Long::Exact) {
+    for item in getopt::parse(&command(), words, Operands::Mixed, Long::Exact) {
         let wrong = match item {
             Item::Option { id, value } => {
                 let text = value.unwrap_or_default().to_string_lossy().into_owned();
@@ -141,7 +150,7 @@ pub(super) fn parse(words: &[OsString]) -> Parsed {
                     "version" => return Parsed::Version,
                     _ => match args.option(&id, text) {
                         Ok(()) => continue,
-                        Err(line) => line,
+                        Err(NoNumber(word)) => return Parsed::NoNumber(word),
                     },
                 }
             }
@@ -151,33 +160,45 @@ pub(super) fn parse(words: &[OsString]) -> Parsed {
             }
             Item::UnknownShort(letter) => format!("invalid option -- '{letter}'"),
             Item::MissingShort(letter) => format!("option requires an argument -- '{letter}'"),
-            other => format!("unrecognized option: {other:?}"),
+            // the original knows no long options
+            _ => "invalid option -- '-'".to_owned(),
         };
         return Parsed::Wrong(wrong);
     }
     Parsed::Run(args)
 }
 
+/// The value of an option that should be a number.
+struct NoNumber(String);
+
 impl Args {
-    fn option(&mut self, id: &str, text: String) -> Result<(), String> {
+    fn option(&mut self, id: &str, text: String) -> Result<(), NoNumber> {
+        let number = || integer(&text).ok_or_else(|| NoNumber(text.clone()));
         match id {
             "ipv4" => self.family = Some(Family::V4),
             "ipv6" => self.family = Some(Family::V6),
             "file" => self.file = Some(text),
             "foreground" if self.ground == Ground::Daemon => self.ground = Ground::Foreground,
+            "debug" if self.ground == Ground::Debug => self.threshold(-1),
             "debug" => self.ground = Ground::Debug,
             "log" => self.log_file = Some(text),
+            "level" => self.threshold(number()?),
             "print" => (self.task, self.checks_root) = (Task::Print, false),
             "check" => (self.task, self.checks_root) = (Task::Check, false),
             "set" | "query" => self.task = Task::OneShot,
-            "timeout" => self.timeout = Some(text.parse().map_err(|_| format!("invalid timeout {text}"))?),
+            // below 0: for ever
+            "timeout" => self.timeout = u32::try_from(number()?).ok(),
             "user" => self.user = Some(text),
             "any_user" => self.checks_root = false,
-            "level" => self.without_effect.push("-L"),
-            "filter" => self.without_effect.push("-F"),
-            "priority" => self.without_effect.push("-P"),
-            "lock" => self.without_effect.push("-m"),
-            "notify" => self.without_effect.push("-N"),
+            "priority" => self.priority = Some(number()?),
+            "lock" => self.lock_memory = true,
+            "notify" => self.notify = Some(number()?).filter(|fd| *fd >= 0),
+            "filter" => {
+                self.filter = number()?;
+                if self.filter != 0 {
+                    self.without_effect.push("-F");
+                }
+            }
             "reload" => self.without_effect.push("-r"),
             "rtc" => self.without_effect.push("-s"),
             // nothing is controlled yet, so there is nothing to leave alone and nothing to adapt
@@ -185,6 +206,29 @@ impl Args {
         }
         Ok(())
     }
+
+    /// chronyd's numbers: 0 information, 1 warnings, 2 errors, 3 and above what is fatal, which is always said.
+    fn threshold(&mut self, level: i32) {
+        self.wants_debug = level < 0;
+        self.lowest = match level {
+            ..=-1 => Level::Debug,
+            0 => Level::Info,
+            1 => Level::Warning,
+            2 => Level::Error,
+            3.. => Level::Critical,
+        };
+    }
+}
+
+/// A number as `sscanf("%d")` reads it: what follows is read over. Too large ones are the largest.
+fn integer(text: &str) -> Option<i32> {
+    let text = text.trim_start();
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let digits = digits.get(..end).filter(|d| !d.is_empty())?;
+    let negative = text.starts_with('-');
+    let value = digits.parse::<i32>().unwrap_or(i32::MAX);
+    Some(if negative { -value } else { value })
 }
 
 #[cfg(test)]
@@ -203,8 +247,28 @@ mod tests {
         let args = run(&["-F", "-1", "-u", "chrony", "-f", "/c", "-n"]);
         assert_eq!((args.without_effect.as_slice(), args.user.as_deref()), (&["-F"][..], Some("chrony")));
         assert_eq!((args.file.as_deref(), args.ground), (Some("/c"), Ground::Foreground));
-        let args = run(&["-dd", "-x", "server x iburst", "-not-an-option"]);
+        let args = run(&["-dd", "server x iburst", "-x", "--", "-no option"]);
         assert_eq!((args.ground, args.directives.len()), (Ground::Debug, 2));
+        assert_eq!((args.lowest, args.wants_debug), (Level::Debug, true));
+        let args = run(&["-L", "1", "-m", "-P", "5x", "-N", "3", "-t", "-5", "-F", "0"]);
+        assert_eq!((args.lowest, args.lock_memory, args.priority), (Level::Warning, true, Some(5)));
+        assert_eq!((args.notify, args.timeout, args.without_effect.len()), (Some(3), None, 0));
+    }
+
+    #[test]
+    fn numbers_are_read_as_the_original_does() {
+        for (text, value) in
+            [("5x", 5), ("0x5", 0), (" +5", 5), ("1.5", 1), ("-7", -7), ("99999999999", i32::MAX)]
+        {
+            assert_eq!(integer(text), Some(value), "{text}");
+        }
+        for text in ["", "x", "-", "- 5"] {
+            assert_eq!(integer(text), None, "{text}");
+        }
+        for option in ["-t", "-F", "-P", "-L", "-N"] {
+            let words: Vec<OsString> = [option, "abc"].iter().map(OsString::from).collect();
+            assert!(matches!(parse(&words), Parsed::NoNumber(word) if word == "abc"), "{option}");
+        }
     }
 
     #[test]
@@ -214,6 +278,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(line(&["-Z"]), "invalid option -- 'Z'");
+        assert_eq!(line(&["--foo"]), "invalid option -- '-'");
         assert_eq!(line(&["-f"]), "option requires an argument -- 'f'");
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! | option | |
 //! |---|---|
-//! | `-4 -6 -d -f -h -l -n -p -t -u -U -v -x` | kept |
-//! | `-F -L -m -N -P -r -s -R` | accepted; said once to be without effect |
+//! | `-4 -6 -d -f -h -l -L -m -n -N -p -P -t -u -U -v -x` | kept |
+//! | `-F -r -s -R` | accepted; said once to be without effect |
 //! | `-q -Q` | refused: no source is followed yet |
 //! | `--check --json` | ours |
 //!
@@ -16,27 +16,27 @@ mod files;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use self::args::{Args, Ground, Parsed, Task};
+use self::args::{Args, Parsed, Task};
 use self::files::Disk;
-use super::io::{Io, Out};
+use super::io::Io;
 use super::output::{Answer, print_json};
 use super::{Applet, Invocation, Kind, Outcome, VERSION};
-use crate::auth::{Dialect, KeyRing, unreadable};
+use crate::auth::{Dialect, KeyRing, Problem, unreadable};
 use crate::config::chrony_conf::{self, Parsed as Configured};
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::model::{AccessRule, Config, Scope};
+use crate::driver::lifecycle::{Begun, Fatal, Life, Opening, absolute};
 use crate::driver::server::{Ended, Server, Serving};
 use crate::engine::access::{Network, Table};
 use crate::report::chronyd::Check;
 use crate::report::{ErrorReport, ReportSchema};
-use crate::sys::daemonize::{PidFile, Side, Starting, detach, running};
 use crate::sys::dns::deadline_in;
-use crate::sys::log::{Level, Syslog};
+use crate::sys::log::{Level, dated};
 use crate::sys::net::Family;
-use crate::sys::signal::{self, Signal};
+use crate::sys::supervisor::{self, Supervisor};
 use crate::sys::user::{self, Capability};
 use crate::sys::{Errno, SysError, clock, file, ports};
-use crate::types::{LogInterval, Stratum, TimeDelta, civil};
+use crate::types::{KeyId, LogInterval, Stratum, TimeDelta};
 
 /// The report of this applet.
 pub const SCHEMA: ReportSchema = ReportSchema::of::<Check>("ntpbox/chronyd.check/1");
@@ -62,15 +62,6 @@ const KEY_FILE_LIMIT: usize = 1 << 20;
 /// What works, in the words of the original's version line.
 const FEATURES: &str = "+PRIVDROP +IPV6";
 
-/// Why the daemon does not run.
-struct Fatal(String);
-
-impl From<SysError> for Fatal {
-    fn from(error: SysError) -> Self {
-        Self(error.to_string())
-    }
-}
-
 fn run(invocation: &Invocation, io: &mut Io) -> Outcome {
     let args = match args::parse(&invocation.args) {
         Parsed::Run(args) => args,
@@ -82,33 +73,36 @@ fn run(invocation: &Invocation, io: &mut Io) -> Outcome {
             writeln!(io.out, "chronyd (chrony) version 4.9 ({FEATURES} ntpbox {VERSION})");
             return Outcome::SUCCESS;
         }
+        Parsed::NoNumber(word) => {
+            let line = format!("Invalid argument {word}");
+            writeln!(io.err, "{}", dated(&format!("Fatal error : {line}")));
+            return fail(invocation, io, "usage", line, |_| ());
+        }
         Parsed::Wrong(line) => {
             writeln!(io.err, "{}: {line}", invocation.program);
             return fail(invocation, io, "usage", line, |io| write!(io.out, "{}", args::USAGE));
         }
     };
-    let configured = match read_configuration(&args) {
-        Ok(configured) => configured,
-        Err(Fatal(line)) => {
-            writeln!(io.err, "{}", start_line(args.ground, &format!("Fatal error : {line}")));
-            return fail(invocation, io, "configuration", line, |_| ());
-        }
-    };
-    match args.task {
-        Task::Print => print(&args, &configured, io),
-        Task::Check => check(invocation, &args, &configured, io),
+    let read = || read_configuration(&args);
+    let started = match args.task {
+        Task::Print => read().map(|configured| print(&configured, io)),
+        Task::Check => read().map(|configured| check(invocation, &args, &configured, io)),
         Task::OneShot => {
-            let line = "-q and -Q are not supported yet: this version follows no source".to_owned();
-            writeln!(io.err, "{}", start_line(args.ground, &format!("Fatal error : {line}")));
-            fail(invocation, io, "unsupported", line, |_| ())
+            Err(Fatal("-q and -Q are not supported yet: this version follows no source".to_owned()))
         }
-        Task::Serve => match start(&args, configured, io) {
-            Ok(outcome) => outcome,
-            Err(Fatal(line)) => {
-                writeln!(io.err, "{}", start_line(args.ground, &format!("Fatal error : {line}")));
-                fail(invocation, io, "start", line, |_| ())
-            }
+        Task::Serve if args.checks_root && !user::is_root() => Err(Fatal("Not superuser".to_owned())),
+        Task::Serve => match begin(&args, io) {
+            Ok(Begun::Parent(code)) => return Outcome::Code(code),
+            Ok(Begun::Daemon(life)) => return live(invocation, &args, life, io),
+            Err(Fatal(line)) => return fail(invocation, io, "start", line, |_| ()),
         },
+    };
+    match started {
+        Ok(outcome) => outcome,
+        Err(Fatal(line)) => {
+            writeln!(io.err, "{}", dated(&format!("Fatal error : {line}")));
+            fail(invocation, io, "configuration", line, |_| ())
+        }
     }
 }
 
@@ -132,20 +126,6 @@ fn fail(
     Outcome::FAILURE
 }
 
-/// A line on stderr while starting: dated with `-d`, bare when the process goes to the background.
-fn start_line(ground: Ground, text: &str) -> String {
-    match ground {
-        Ground::Debug => dated(text),
-        Ground::Daemon | Ground::Foreground => text.strip_prefix("Fatal error : ").unwrap_or(text).to_owned(),
-    }
-}
-
-/// `2010-01-01T00:00:00Z text`
-fn dated(text: &str) -> String {
-    let now = civil::rfc3339(clock::now());
-    format!("{}Z {text}", now.get(..19).unwrap_or(&now))
-}
-
 fn read_configuration(args: &Args) -> Result<Configured, Fatal> {
     if !args.directives.is_empty() {
         return Ok(chrony_conf::parse_words(&args.directives, &mut Disk));
@@ -166,22 +146,19 @@ fn config_file(args: &Args) -> String {
 }
 
 /// `-p`: the lines as typed, complaints on stderr.
-fn print(args: &Args, configured: &Configured, io: &mut Io) -> Outcome {
+fn print(configured: &Configured, io: &mut Io) -> Outcome {
     for line in &configured.echo {
         writeln!(io.out, "{line}");
     }
     for diagnostic in &configured.diagnostics {
-        complain(args.ground, diagnostic, io);
+        complain(diagnostic, io);
     }
     if configured.is_fatal() { Outcome::FAILURE } else { Outcome::SUCCESS }
 }
 
-fn complain(ground: Ground, diagnostic: &Diagnostic, io: &mut Io) {
-    // the original dates these lines also with -p
-    let line = match ground {
-        Ground::Daemon | Ground::Foreground | Ground::Debug => dated(&diagnostic.to_string()),
-    };
-    writeln!(io.err, "{line}");
+/// Dated also with `-p`.
+fn complain(diagnostic: &Diagnostic, io: &mut Io) {
+    writeln!(io.err, "{}", dated(&diagnostic.to_string()));
     if let (Some(help), true) = (&diagnostic.help, io.err_is_tty) {
         writeln!(io.err, "  {help}");
     }
@@ -245,147 +222,159 @@ fn rule_text(rule: &AccessRule) -> String {
     }
 }
 
-/// Where the running daemon's lines go.
-enum Log {
-    Terminal,
-    File(std::fs::File),
-    System(Syslog),
+/// To the background, with a log.
+fn begin(args: &Args, io: &Io) -> Result<Begun, Fatal> {
+    let variable = |name: &str| io.env.get(name).map(String::as_str);
+    supervisor::adopt(variable("LISTEN_PID"), variable("LISTEN_FDS"));
+    Life::begin(Opening {
+        name: "chronyd",
+        ground: args.ground,
+        log_file: args.log_file.as_deref().map(Path::new),
+        lowest: args.lowest,
+        supervisor: Supervisor { socket: variable("NOTIFY_SOCKET").map(str::to_owned), fd: args.notify },
+    })
 }
 
-impl Log {
-    fn open(args: &Args) -> Result<Self, Fatal> {
-        match (&args.log_file, args.ground) {
-            (Some(path), _) => {
-                std::fs::OpenOptions::new().create(true).append(true).open(path).map(Self::File).map_err(
-                    |e| Fatal(format!("Could not open log file {path} : {}", super::io::error_text(&e))),
-                )
-            }
-            (None, Ground::Debug) => Ok(Self::Terminal),
-            (None, _) => Ok(Self::System(Syslog::open("chronyd", Level::Info))),
-        }
+/// From the first line in the log to the last.
+fn live(invocation: &Invocation, args: &Args, mut life: Life, io: &mut Io) -> Outcome {
+    if args.wants_debug {
+        life.line(Level::Warning, "Debug messages missing in non-debug build");
     }
-
-    fn line(&mut self, err: &mut Out, level: Level, text: &str) {
-        match self {
-            Self::Terminal => writeln!(err, "{}", dated(text)),
-            // a full disk takes the log, not the service
-            Self::File(file) => _ = std::io::Write::write_all(file, format!("{}\n", dated(text)).as_bytes()),
-            Self::System(syslog) => syslog.line(level, text),
+    life.line(Level::Info, &format!("chronyd version 4.9 starting ({FEATURES} ntpbox {VERSION})"));
+    let served = read_configuration(args).and_then(|configured| serve(args, &configured, &mut life));
+    match served {
+        Ok(outcome) => {
+            life.end("chronyd");
+            outcome
+        }
+        Err(fatal) => {
+            life.fatal(&fatal);
+            fail(invocation, io, "start", fatal.0, |_| ())
         }
     }
 }
 
-/// From the configuration to the end of the service.
-fn start(args: &Args, configured: Configured, io: &mut Io) -> Result<Outcome, Fatal> {
-    if configured.is_fatal() {
-        for diagnostic in &configured.diagnostics {
-            writeln!(io.err, "{}", start_line(args.ground, &diagnostic.to_string()));
-        }
-        return Ok(Outcome::FAILURE);
-    }
-    if args.checks_root && !user::is_root() {
-        return Err(Fatal("Not superuser".to_owned()));
-    }
-    let pid_path = configured.config.words.pidfile.clone().unwrap_or_else(|| PID_FILE.to_owned());
-    if let Some(pid) = running(Path::new(&pid_path)).filter(|_| pid_path != "/") {
-        return Err(Fatal(format!("Another chronyd may already be running (pid={pid}), check {pid_path}")));
-    }
-    let mut starting = None;
-    if args.ground == Ground::Daemon {
-        match detach()? {
-            Side::Parent(code) => return Ok(Outcome::Code(code)),
-            Side::Daemon(side) => starting = Some(side),
-        }
-    }
-    serve(args, &configured, &pid_path, starting, io)
-}
-
-fn serve(
-    args: &Args,
-    configured: &Configured,
-    pid_path: &str,
-    starting: Option<Starting>,
-    io: &mut Io,
-) -> Result<Outcome, Fatal> {
-    let config = &configured.config;
-    let mut log = Log::open(args)?;
-    // a signal that cannot be caught kills as ever
-    let _ = signal::catch(&[Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM]);
-    let _ = signal::ignore(&[Signal::SIGUSR1, Signal::SIGUSR2]);
-    let err = &mut io.err;
-    log.line(err, Level::Info, &format!("chronyd version 4.9 starting ({FEATURES} ntpbox {VERSION})"));
-    log.line(err, Level::Info, "Disabled control of system clock");
+/// The complaints of a configuration: the last fatal one is for the caller to log.
+fn judge(configured: &Configured, life: &Life) -> Result<(), Fatal> {
+    let mut fatal: Option<String> = None;
     for diagnostic in &configured.diagnostics {
-        log.line(err, Level::Warning, &diagnostic.to_string());
+        let text = diagnostic.to_string();
+        match diagnostic.severity {
+            Severity::Fatal => {
+                let line = text.strip_prefix("Fatal error : ").unwrap_or(&text).to_owned();
+                if let Some(before) = fatal.replace(line) {
+                    life.fatal(&Fatal(before));
+                }
+            }
+            Severity::Warning | Severity::Note => life.line(Level::Warning, &text),
+        }
+    }
+    fatal.map_or(Ok(()), |line| Err(Fatal(line)))
+}
+
+/// What stands between the configuration and the sockets.
+fn settle(args: &Args, config: &Config, life: &mut Life) -> Result<Option<user::User>, Fatal> {
+    let named = args.user.as_ref().or(config.words.user.as_ref());
+    let user = life.user(named.map(String::as_str), &USERS)?;
+    let socket = config.command_socket.as_deref().map(Path::new);
+    let words = &config.words;
+    let directories = [&words.logdir, &words.dumpdir, &words.ntsdumpdir].into_iter().flatten().map(Path::new);
+    for directory in socket.and_then(Path::parent).into_iter().chain(directories) {
+        life.make_directory(directory, user.as_ref());
+    }
+    if let Some(path) = socket {
+        life.may_hold_socket(path, user.as_ref());
+    }
+    match words.pidfile.as_deref().unwrap_or(PID_FILE) {
+        "/" => {}
+        path => life.claim("chronyd", Path::new(path))?,
+    }
+    life.line(Level::Info, "Disabled control of system clock");
+    let priority = args.priority.unwrap_or(config.integers.sched_priority);
+    life.hurry(priority, args.lock_memory || config.flags.lock_all)?;
+    if !(-2..=2).contains(&args.filter) {
+        return Err(Fatal("Unsupported filter level".to_owned()));
     }
     for option in &args.without_effect {
-        log.line(err, Level::Warning, &format!("Option {option} has no effect"));
+        life.line(Level::Warning, &format!("Option {option} has no effect"));
     }
-    for (source, _) in &config.sources {
-        let text = format!("{} {} is not followed: this version only serves", source.kind, source.name);
-        log.line(err, Level::Warning, &text);
-    }
-    let keys = keys(config, &mut log, err);
+    Ok(user)
+}
+
+fn serve(args: &Args, configured: &Configured, life: &mut Life) -> Result<Outcome, Fatal> {
+    judge(configured, life)?;
+    let config = &configured.config;
+    let user = settle(args, config, life)?;
     let access = access(config);
     let addresses = addresses(args, config, &access);
     let local = config.local.map(|local| Stratum::new(local.stratum));
     let least_poll =
         config.ratelimit.map(|limit| LogInterval::from_log2(i8::try_from(limit.interval).unwrap_or(0)));
+    let key_file = config.words.keyfile.as_deref().map(absolute);
+    let keys = keys(config, life);
     let mut server = Server::open(&addresses, Serving { access, keys, local, least_poll })
         .map_err(|error| port_taken(&error))?;
     if server.sockets() == 0 && !addresses.is_empty() {
         return Err(Fatal("Could not open NTP sockets".to_owned()));
     }
-    if server.sockets() == 0 && args.timeout.is_none() {
+    let commands = config.integers.cmdport != 0 || config.command_socket.is_some();
+    if server.sockets() == 0 && !commands && config.sources.is_empty() && args.timeout.is_none() {
         return Err(Fatal("Nothing to do".to_owned()));
     }
-    let pid_file = match pid_path {
-        "/" => None,
-        path => {
-            let directory = Path::new(path).parent().filter(|dir| !dir.exists());
-            if let Some(directory) = directory {
-                std::fs::create_dir_all(directory)
-                    .map_err(|e| SysError::from_io("mkdir", directory.display().to_string(), &e))?;
-            }
-            Some(
-                PidFile::write(Path::new(path))
-                    .map_err(|e| Fatal(format!("Could not open {path} : {}", e.reason())))?,
-            )
-        }
-    };
-    become_user(args, config, &mut log, err)?;
-    if let Some(starting) = starting {
-        starting.runs()?;
+    for (source, _) in &config.sources {
+        let text = format!("{} {} is not followed: this version only serves", source.kind, source.name);
+        life.line(Level::Warning, &text);
     }
+    life.become_user(user.as_ref(), &[Capability::SysTime, Capability::NetBindService])?;
+    if let Some(path) = &key_file {
+        life.judge_own_access(path);
+    }
+    life.ready()?;
     let deadline = args.timeout.map(|secs| deadline_in(TimeDelta::from_secs(i64::from(secs))));
-    let ended = server.run(deadline)?;
-    let outcome = match ended {
+    Ok(match server.run(deadline)? {
         Ended::Signal(_) => Outcome::SUCCESS,
         Ended::Deadline => {
-            log.line(err, Level::Info, "Timeout reached");
+            life.line(Level::Info, "Timeout reached");
             // local mode counts as synchronised
             if local.is_some() { Outcome::SUCCESS } else { Outcome::FAILURE }
         }
-    };
-    log.line(err, Level::Info, "chronyd exiting");
-    drop(pid_file);
-    Ok(outcome)
+    })
 }
 
-fn keys(config: &Config, log: &mut Log, err: &mut Out) -> KeyRing {
-    let Some(path) = &config.words.keyfile else { return KeyRing::default() };
-    let bytes = match file::read_bounded(Path::new(path), KEY_FILE_LIMIT) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            log.line(err, Level::Warning, &unreadable(Dialect::Chrony, path, error.reason()));
-            return KeyRing::default();
+/// The keys of `keyfile`, with the complaints about the file, its lines and the keys that sources want.
+fn keys(config: &Config, life: &Life) -> KeyRing {
+    let mut ring = KeyRing::default();
+    if let Some(path) = &config.words.keyfile {
+        match file::read_bounded(Path::new(path), KEY_FILE_LIMIT) {
+            Ok(bytes) => {
+                life.judge_secret(Path::new(path));
+                let (read, diagnostics) = KeyRing::parse(&bytes, Dialect::Chrony);
+                let (twice, others): (Vec<_>, Vec<_>) =
+                    diagnostics.iter().partition(|d| matches!(d.problem, Problem::Duplicate(_)));
+                for diagnostic in others {
+                    life.line(Level::Warning, &diagnostic.legacy(path));
+                }
+                // the original counts them before it looks for doubles
+                life.line(Level::Info, &format!("Loaded {} symmetric keys", read.len() + twice.len()));
+                for diagnostic in twice {
+                    life.line(Level::Warning, &diagnostic.legacy(path));
+                }
+                ring = read;
+            }
+            Err(error) => {
+                life.line(Level::Warning, &unreadable(Dialect::Chrony, path, error.reason()));
+            }
         }
-    };
-    let (ring, diagnostics) = KeyRing::parse(&bytes, Dialect::Chrony);
-    for diagnostic in &diagnostics {
-        log.line(err, Level::Warning, &diagnostic.legacy(path));
     }
-    log.line(err, Level::Info, &format!("Loaded {} symmetric keys", ring.len()));
+    for (source, _) in config.sources.iter().filter(|(source, _)| source.key != 0) {
+        match ring.get(KeyId::new(source.key)) {
+            None => life.line(Level::Warning, &format!("Key {} is missing", source.key)),
+            Some(key) if key.is_short() => {
+                life.line(Level::Warning, &format!("Key {} is too short", source.key));
+            }
+            Some(_) => {}
+        }
+    }
     ring
 }
 
@@ -429,24 +418,4 @@ fn port_taken(error: &SysError) -> Fatal {
         Some(holder) => Fatal(format!("{text}, held by {holder}")),
         None => Fatal(text),
     }
-}
-
-/// Gives root up, but for the right to set the clock and to open ports.
-fn become_user(args: &Args, config: &Config, log: &mut Log, err: &mut Out) -> Result<(), Fatal> {
-    if !user::is_root() {
-        return Ok(());
-    }
-    let named = args.user.as_ref().or(config.words.user.as_ref());
-    let found = match named {
-        Some(name) => {
-            let unknown = || Fatal(format!("Could not get user/group ID of {name}"));
-            Some(user::find_user(name)?.ok_or_else(unknown)?)
-        }
-        None => USERS.iter().find_map(|name| user::find_user(name).ok().flatten()),
-    };
-    match found.filter(|user| user.uid != 0) {
-        Some(user) => user::drop_privileges(&user, &[Capability::SysTime, Capability::NetBindService])?,
-        None => log.line(err, Level::Warning, "Running with root privileges"),
-    }
-    Ok(())
 }
