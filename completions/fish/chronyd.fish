@@ -1,11 +1,11 @@
 complete -c chronyd -s f -d 'Specify configuration file' -r
 complete -c chronyd -s l -d 'Log to file' -r
-complete -c chronyd -s L -d 'Set logging threshold (accepted, no effect)' -r
+complete -c chronyd -s L -d 'Set logging threshold' -r
 complete -c chronyd -s t -d 'Exit after elapsed time' -r
 complete -c chronyd -s u -d 'Specify user' -r
 complete -c chronyd -s F -d 'Set system call filter level (accepted, no effect)' -r
-complete -c chronyd -s P -d 'Set process priority (accepted, no effect)' -r
-complete -c chronyd -s N -d 'Notify supervisor (accepted, no effect)' -r
+complete -c chronyd -s P -d 'Set process priority' -r
+complete -c chronyd -s N -d 'Notify supervisor' -r
 complete -c chronyd -l json -d 'Print one JSON object (pretty, short, off; alone: pretty on a terminal)' -r -f -a "pretty\t''
 short\t''
 off\t''"
@@ -20,7 +20,7 @@ complete -c chronyd -s r -d 'Reload dump files (accepted, no effect)'
 complete -c chronyd -s R -d 'Adapt configuration for restart'
 complete -c chronyd -s s -d 'Set clock from RTC (accepted, no effect)'
 complete -c chronyd -s U -d 'Don\'t check for root'
-complete -c chronyd -s m -d 'Lock memory (accepted, no effect)'
+complete -c chronyd -s m -d 'Lock memory'
 complete -c chronyd -s x -d 'Don\'t control clock'
 complete -c chronyd -l check -d 'Check the configuration, name what has no effect, and exit'
 complete -c chronyd -s v -l version -d 'Print version and exit'

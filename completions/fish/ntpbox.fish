@@ -155,12 +155,12 @@ complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -s a -l all -
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand timedatectl" -l value -d 'When showing properties, only print the value'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s f -d 'Specify configuration file' -r
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s l -d 'Log to file' -r
-complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s L -d 'Set logging threshold (accepted, no effect)' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s L -d 'Set logging threshold' -r
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s t -d 'Exit after elapsed time' -r
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s u -d 'Specify user' -r
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s F -d 'Set system call filter level (accepted, no effect)' -r
-complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s P -d 'Set process priority (accepted, no effect)' -r
-complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s N -d 'Notify supervisor (accepted, no effect)' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s P -d 'Set process priority' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s N -d 'Notify supervisor' -r
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -l json -d 'Print one JSON object (pretty, short, off; alone: pretty on a terminal)' -r -f -a "pretty\t''
 short\t''
 off\t''"
@@ -175,7 +175,7 @@ complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s r -d 'Reload d
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s R -d 'Adapt configuration for restart'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s s -d 'Set clock from RTC (accepted, no effect)'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s U -d 'Don\'t check for root'
-complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s m -d 'Lock memory (accepted, no effect)'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s m -d 'Lock memory'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s x -d 'Don\'t control clock'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -l check -d 'Check the configuration, name what has no effect, and exit'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s v -l version -d 'Print version and exit'

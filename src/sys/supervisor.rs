@@ -162,13 +162,11 @@ mod tests {
         }
         let theirs = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = theirs.local_addr().unwrap();
-        for fd in [3, 4] {
-            // SAFETY: numbers; what 3 and 4 were before is of no use to this test.
-            assert_eq!(unsafe { libc::dup2(theirs.as_raw_fd(), fd) }, fd);
-        }
-        // SAFETY: 4 is no socket of anybody's now.
-        unsafe { libc::close(4) };
+        // SAFETY: a descriptor that is open, and numbers.
+        let high = unsafe { libc::fcntl(theirs.as_raw_fd(), libc::F_DUPFD, 50) };
         drop(theirs);
+        // SAFETY: what 3 and 4 were before is of no use to this test; 4 is no socket now.
+        assert_eq!(unsafe { (libc::dup2(high, 3), libc::close(high), libc::close(4) * 0) }, (3, 0, 0));
         let options = UdpOptions::server(address);
         assert_eq!(UdpSocket::open(&options).unwrap_err().errno, Errno::EADDRINUSE);
         adopt(Some("1"), Some("2"));

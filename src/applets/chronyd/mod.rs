@@ -266,7 +266,7 @@ fn judge(configured: &Configured, life: &Life) -> Result<(), Fatal> {
                     life.fatal(&Fatal(before));
                 }
             }
-            Severity::Warning | Severity::Note => life.line(Level::Warning, &text),
+            Severity::Dropped | Severity::Warning | Severity::Note => life.line(Level::Warning, &text),
         }
     }
     fatal.map_or(Ok(()), |line| Err(Fatal(line)))
