@@ -166,7 +166,11 @@ mod tests {
         let high = unsafe { libc::fcntl(theirs.as_raw_fd(), libc::F_DUPFD, 50) };
         drop(theirs);
         // SAFETY: what 3 and 4 were before is of no use to this test; 4 is no socket now.
-        assert_eq!(unsafe { (libc::dup2(high, 3), libc::close(high), libc::close(4) * 0) }, (3, 0, 0));
+        let placed = unsafe {
+            libc::close(4);
+            (libc::dup2(high, 3), libc::close(high))
+        };
+        assert_eq!(placed, (3, 0));
         let options = UdpOptions::server(address);
         assert_eq!(UdpSocket::open(&options).unwrap_err().errno, Errno::EADDRINUSE);
         adopt(Some("1"), Some("2"));
