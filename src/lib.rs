@@ -5,7 +5,7 @@
 //! 0. [`types`]: values with units and signs. No I/O, no clock is read.
 //! 1. [`wire`]: bytes ↔ meaning, never panicking; [`auth`]: keys and MACs.
 //! 2. [`engine`]: the sans-IO core: time, packets and randomness come in, actions go out; [`report`]: plain facts to print.
-//! 3. [`sys`]: everything that touches the operating system, and all `unsafe`.
+//! 3. [`config`]: files as values; [`control`], [`client`]: reports answered and asked; [`sys`]: everything that touches the operating system, and all `unsafe`.
 //! 4. [`driver`]: the loops that join the core with the operating system.
 //! 5. [`applets`]: command lines, texts and exit codes of the tools that are replaced.
 
@@ -13,6 +13,7 @@ pub mod applets;
 pub mod auth;
 pub mod client;
 pub mod config;
+pub mod control;
 pub mod driver;
 pub mod engine;
 pub mod report;

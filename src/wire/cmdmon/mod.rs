@@ -25,7 +25,7 @@ pub use reply::{
 pub use request::{
     AddSource, AddSource2, AddressMask, Burst, ClientsQuery, ClientsQuery2, Local2, Local3, MakestepLimits,
     ModifyAddress, ModifyAddressFloat, ModifyOffset, ModifySelectOpts, Refusal, Request, RequestPacket,
-    Subnet, flags, flags_old, parse_request, select_options,
+    Subnet, flags, flags_old, is_request, parse_request, select_options,
 };
 
 /// The protocol version that is spoken since chrony 1.29.1.

@@ -625,17 +625,20 @@ pub enum Refusal {
     },
 }
 
+/// Whether bytes have the length and the header of a request, of whatever version: what a daemon counts.
+pub fn is_request(bytes: &[u8]) -> bool {
+    (REPLY_HEADER..=MAX_PACKET).contains(&bytes.len())
+        && matches!(bytes.get(1..4), Some([kind, 0, 0]) if *kind == TYPE_REQUEST)
+}
+
 /// Reads a request; judges in the order of the original: length, type, version, command, length for the command.
 ///
 /// # Errors
 /// What the daemon has to do instead of answering.
 pub fn parse_request(bytes: &[u8]) -> Result<RequestPacket, Refusal> {
-    if bytes.len() < REPLY_HEADER || bytes.len() > MAX_PACKET {
-        return Err(Refusal::Silence);
-    }
     let mut reader = Reader::new(bytes);
-    let [version, kind, res1, res2] = <[u8; 4]>::get(&mut reader);
-    if kind != TYPE_REQUEST || res1 != 0 || res2 != 0 || version < VERSION_UNPADDED {
+    let [version, ..] = <[u8; 4]>::get(&mut reader);
+    if !is_request(bytes) || version < VERSION_UNPADDED {
         return Err(Refusal::Silence);
     }
     let command = u16::get(&mut reader);
