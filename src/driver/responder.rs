@@ -3,14 +3,15 @@
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::auth::KeyRing;
+use super::random::KernelRng;
+use crate::engine::access::Network;
 use crate::engine::rng::Rng;
-use crate::engine::server::{self, Service, Snapshot};
+use crate::engine::server::{Instant, Remembering, Request, Server, Snapshot, Stamp};
 use crate::sys::child::{Child, Finished};
-use crate::sys::net::{UdpOptions, UdpSocket};
+use crate::sys::net::{Family, StampSource, UdpOptions, UdpSocket};
 use crate::sys::wait::{Woken, wait};
 use crate::sys::{SysError, clock};
-use crate::types::{Leap, LogInterval, MonoTime, NtpShort, RefId, Stratum, TimeDelta};
+use crate::types::{LogInterval, MonoTime, Stratum, TimeDelta};
 
 /// One byte more than the longest request: a longer one is seen to be longer.
 const BUFFER: usize = 1141;
@@ -24,7 +25,7 @@ const READINGS: usize = 64;
 pub struct Responder {
     socket: UdpSocket,
     ahead: TimeDelta,
-    precision: LogInterval,
+    server: Server,
 }
 
 impl Responder {
@@ -33,7 +34,12 @@ impl Responder {
     /// # Errors
     /// Those of [`UdpSocket::open`].
     pub fn open(address: SocketAddr, ahead: TimeDelta) -> Result<Self, SysError> {
-        Ok(Self { socket: UdpSocket::open(&UdpOptions::server(address))?, ahead, precision: precision() })
+        let socket = UdpSocket::open(&UdpOptions::server(address))?;
+        let mut server = Server::new(Remembering::default(), precision(), &mut KernelRng::default());
+        for family in [Family::V4, Family::V6] {
+            server.access.set(Network::new(family.any(), 0), true);
+        }
+        Ok(Self { socket, ahead, server })
     }
 
     /// Where it can be asked.
@@ -45,8 +51,9 @@ impl Responder {
     }
 
     /// Answers what has come, some packets at most; returns how many were answered.
-    pub fn turn(&self, rng: &mut dyn Rng) -> usize {
+    pub fn turn(&mut self, rng: &mut dyn Rng) -> usize {
         let mut buffer = [0; BUFFER];
+        let precision = self.server.snapshot().precision;
         let mut answered = 0;
         for _ in 0..ROUND {
             // an error here is an earlier reply's ICMP message: that client is gone, others are not
@@ -55,27 +62,24 @@ impl Responder {
                 Ok(None) => break,
                 Err(_) => continue,
             };
-            let (received, now) = (datagram.received + self.ahead, clock::now() + self.ahead);
-            let (snapshot, keys) = (self.snapshot(), KeyRing::default());
-            let service = Service { snapshot: &snapshot, keys: &keys, least_poll: None };
-            let reply = server::answer(datagram.bytes, datagram.from.port(), received, now, &service, rng);
+            let now = clock::now();
+            let snapshot = Snapshot::local(Stratum::new(10), precision, now);
+            self.server.set_snapshot(
+                Snapshot { ahead: self.ahead, reference: snapshot.reference + self.ahead, ..snapshot },
+                rng,
+            );
+            let stamp = match datagram.stamp {
+                StampSource::Kernel => Stamp::Kernel,
+                StampSource::Daemon => Stamp::Daemon,
+            };
+            let request =
+                Request { bytes: datagram.bytes, from: datagram.from, received: datagram.received, stamp };
+            let leaves = Instant { clock: now, mono: clock::mono() };
+            let reply = self.server.answer(&request, leaves, rng);
             let sent = reply.map(|reply| self.socket.send_to(&reply, datagram.from, datagram.to));
             answered += usize::from(matches!(sent, Ok(Ok(()))));
         }
         answered
-    }
-
-    /// A clock that follows nothing but itself, as chronyd's `local` serves it.
-    fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            leap: Leap::None,
-            stratum: Stratum::new(10),
-            precision: self.precision,
-            root_delay: NtpShort::ZERO,
-            root_dispersion: NtpShort::ZERO,
-            refid: RefId::from_bits(0x7F7F_0101),
-            reference: clock::now() + self.ahead - TimeDelta::from_secs(1),
-        }
     }
 }
 
@@ -90,7 +94,7 @@ impl AsFd for Responder {
 /// # Errors
 /// `select`, and those of reading from the program.
 pub fn attend(
-    servers: &[Responder],
+    servers: &mut [Responder],
     mut child: Child,
     deadline: MonoTime,
     rng: &mut dyn Rng,
@@ -109,7 +113,7 @@ pub fn attend(
                 // from the last to the first: a stream at its end moves those behind it
                 for place in places.into_iter().rev() {
                     match place.checked_sub(count) {
-                        Some(server) => _ = servers.get(server).map(|server| server.turn(rng)),
+                        Some(server) => _ = servers.get_mut(server).map(|server| server.turn(rng)),
                         None => child.read(place)?,
                     }
                 }
@@ -148,7 +152,7 @@ mod tests {
     #[test]
     fn it_answers_over_loopback_and_survives_rubbish() {
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
-        let responder = Responder::open(local, TimeDelta::from_secs(3600)).unwrap();
+        let mut responder = Responder::open(local, TimeDelta::from_secs(3600)).unwrap();
         let client = UdpSocket::open(&UdpOptions::client(Family::V4)).unwrap();
         client.connect(responder.address().unwrap()).unwrap();
         let mut request = [0; 48];

@@ -1,58 +1,74 @@
-//! The server's path: sockets drained in batches, answers of [`server::answer`] sent in batches; one thread, one select loop.
+//! The server's path: sockets drained in batches, answers of [`engine::server`](crate::engine::server) sent in batches.
+//!
+//! [`Server`] is a part of a bigger loop, which waits for its descriptors and its deadline and then calls
+//! [`Server::service`]; [`Server::run`] is the smallest such loop.
 
-use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use super::random::KernelRng;
 use super::responder::precision;
-use crate::auth::KeyRing;
-use crate::engine::access::Table;
-use crate::engine::server::{self, Service, Snapshot};
+use crate::engine::server::{
+    self as engine, Instant, MAX_REPLY, MAX_REQUEST, Request, Silence, Snapshot, Stamp,
+};
 use crate::sys::net::batch::{ReceiveBatch, SendBatch};
-use crate::sys::net::{UdpOptions, UdpSocket};
+use crate::sys::net::{Datagram, StampSource, UdpOptions, UdpSocket};
 use crate::sys::signal::Signal;
 use crate::sys::wait::{Woken, wait};
-use crate::sys::{Errno, SysError, clock, signal};
-use crate::types::{Leap, LogInterval, MonoTime, NtpShort, RefId, Stratum, Timestamp};
+use crate::sys::{Errno, SysError, clock, interface, signal};
+use crate::types::{MonoTime, Stratum, TimeDelta, Timestamp};
+
+pub use crate::engine::server::Remembering;
 
 /// Packets that are taken and answered together (perf.md: more gains nothing).
 const BATCH: usize = 64;
 /// One byte more than the longest request: a longer one is seen to be longer.
-const BUFFER: usize = 1141;
+const BUFFER: usize = MAX_REQUEST + 1;
+/// Batches of one socket before others get their turn.
+const ROUND: usize = 32;
+/// A frame that holds our longest interleaved reply with all headers before it.
+const FRAME: usize = 256;
+/// How often `local` is renewed while somebody asks.
+const LOCAL_AGE: TimeDelta = TimeDelta::from_secs(1);
+/// How often a missing or replaced interface is looked for.
+const LOOK: TimeDelta = TimeDelta::from_secs(10);
+/// Batches from this size on tell what sending a packet takes.
+const BUSY: usize = 8;
+/// Sending a packet never takes longer; a pause of the process does.
+const LONGEST_SEND: TimeDelta = TimeDelta::from_micros(5);
 
-/// What a server serves, and to whom.
-#[derive(Debug)]
-pub struct Serving {
-    /// Who may ask; an address without a rule may not.
-    pub access: Table<bool>,
-    /// Keys that clients may use.
-    pub keys: KeyRing,
-    /// Stratum of a clock that follows nothing (`local`); `None`: unsynchronised.
-    pub local: Option<Stratum>,
-    /// The shortest poll interval that replies name.
-    pub least_poll: Option<LogInterval>,
+/// How the sockets of a server are opened.
+#[derive(Debug, Clone, Default)]
+pub struct Binding {
+    /// The one interface that is served (`binddevice`).
+    pub device: Option<String>,
+    /// Code point of replies (`dscp`): 0 … 63.
+    pub dscp: u8,
 }
 
-/// What a server has done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counters {
-    /// Packets that came from addresses that may ask.
-    pub received: u64,
-    /// Packets that were answered.
-    pub answered: u64,
-    /// Answers that the kernel did not take.
-    pub unsent: u64,
-}
-
-/// Sockets that answer requests.
+/// A server with its sockets.
 pub struct Server {
-    sockets: Vec<UdpSocket>,
+    engine: engine::Server,
+    binding: Binding,
+    endpoints: Vec<Endpoint>,
     incoming: ReceiveBatch,
     outgoing: SendBatch,
-    serving: Serving,
-    precision: LogInterval,
-    counters: Counters,
+    local: Option<Stratum>,
     rng: KernelRng,
+    /// Answers that the kernel did not take.
+    unsent: u64,
+    /// What sending a packet takes on a busy day.
+    per_send: TimeDelta,
+    look_again: Option<MonoTime>,
+}
+
+/// A place to be asked at.
+struct Endpoint {
+    address: SocketAddr,
+    /// `None`: the device is missing.
+    socket: Option<UdpSocket>,
+    /// The device's index when the socket was opened.
+    device: Option<u32>,
 }
 
 /// Why serving ended.
@@ -64,60 +80,141 @@ pub enum Ended {
     Deadline,
 }
 
+/// A packet that is no request for the time (mode 6, a reply, rubbish), with the socket that an answer can leave by.
+pub type Other<'a> = &'a mut dyn FnMut(&UdpSocket, &Datagram<'_>);
+
 impl Server {
-    /// Opens a socket on each address; a family that the host lacks is left out. Never shared with another process.
+    /// A server without sockets whom nobody may ask yet: set [`engine::Server::access`] and keys by [`Self::engine`],
+    /// the clock by [`Self::set_snapshot`] or [`Self::set_local`], and then [`Self::listen`].
+    pub fn new(remembering: Remembering, binding: Binding) -> Self {
+        let mut rng = KernelRng::default();
+        Self {
+            engine: engine::Server::new(remembering, precision(), &mut rng),
+            binding,
+            endpoints: Vec::new(),
+            incoming: ReceiveBatch::new(BATCH, BUFFER),
+            outgoing: SendBatch::new(BATCH, MAX_REPLY),
+            local: None,
+            rng,
+            unsent: 0,
+            per_send: TimeDelta::ZERO,
+            look_again: None,
+        }
+    }
+
+    /// Opens a socket on each of these addresses that has none, and closes all others. Never shared with another process.
+    ///
+    /// A family that the host lacks is left out. Where the device is missing the address is kept, and served once it comes;
+    /// [`Self::missing`] names it.
     ///
     /// # Errors
-    /// Those of [`UdpSocket::open`], with the address in `object`.
-    pub fn open(addresses: &[SocketAddr], serving: Serving) -> Result<Self, SysError> {
-        let mut sockets = Vec::new();
+    /// Those of [`UdpSocket::open`], with the address in `object`; what was opened before stays open.
+    pub fn listen(&mut self, addresses: &[SocketAddr]) -> Result<(), SysError> {
+        self.endpoints.retain(|endpoint| addresses.contains(&endpoint.address));
         for &address in addresses {
-            match UdpSocket::open(&UdpOptions::server(address)) {
-                Ok(socket) => sockets.push(socket),
+            if self.endpoints.iter().any(|endpoint| endpoint.address == address) {
+                continue;
+            }
+            let mut endpoint = Endpoint { address, socket: None, device: None };
+            match endpoint.open(&self.binding) {
+                Ok(()) => self.endpoints.push(endpoint),
                 Err(error) if error.errno == Errno::EAFNOSUPPORT => {}
+                Err(error) if error.errno == Errno::ENODEV => self.endpoints.push(endpoint),
                 Err(error) => return Err(error),
             }
         }
-        Ok(Self {
-            sockets,
-            incoming: ReceiveBatch::new(BATCH, BUFFER),
-            outgoing: SendBatch::new(BATCH, BUFFER),
-            serving,
-            precision: precision(),
-            counters: Counters::default(),
-            rng: KernelRng::default(),
-        })
+        let watches = self.binding.device.is_some() && !self.endpoints.is_empty();
+        self.look_again = watches.then(|| clock::mono() + LOOK);
+        Ok(())
     }
 
     /// How many sockets are open.
     pub fn sockets(&self) -> usize {
-        self.sockets.len()
+        self.endpoints.iter().filter(|endpoint| endpoint.socket.is_some()).count()
     }
 
-    /// What it has done so far.
-    pub fn counters(&self) -> Counters {
-        self.counters
+    /// Addresses that wait for their device.
+    pub fn missing(&self) -> impl Iterator<Item = SocketAddr> {
+        self.endpoints.iter().filter(|endpoint| endpoint.socket.is_none()).map(|endpoint| endpoint.address)
+    }
+
+    /// Rules, keys, clients, counters.
+    pub fn engine(&mut self) -> &mut engine::Server {
+        &mut self.engine
+    }
+
+    /// Serves this from now on.
+    pub fn set_snapshot(&mut self, snapshot: Snapshot) {
+        self.local = None;
+        self.engine.set_snapshot(snapshot, &mut self.rng);
+    }
+
+    /// Serves the host's clock as it is (`local`); `None`: says that it is not synchronised.
+    pub fn set_local(&mut self, stratum: Option<Stratum>) {
+        self.local = stratum;
+        self.renew(clock::now());
+    }
+
+    /// Counts a command ([`engine::Server::command`]).
+    pub fn command(&mut self, from: Option<IpAddr>) -> crate::engine::clients::Verdict {
+        self.engine.command(from, clock::mono(), &mut self.rng)
+    }
+
+    fn renew(&mut self, now: Timestamp) {
+        let precision = self.engine.snapshot().precision;
+        let snapshot = match self.local {
+            Some(stratum) => Snapshot::local(stratum, precision, now),
+            None => Snapshot::unsynchronised(precision),
+        };
+        self.engine.set_snapshot(snapshot, &mut self.rng);
+    }
+
+    /// What to wait for: any of these can be read or has an error to fetch.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.endpoints.iter().filter_map(|endpoint| endpoint.socket.as_ref().map(AsFd::as_fd))
+    }
+
+    /// When [`Self::service`] is to be called though nothing came.
+    pub fn deadline(&self) -> Option<MonoTime> {
+        self.look_again
+    }
+
+    /// Answers what has come, for some thousand packets at most. Packets that are no requests go to `other`.
+    ///
+    /// # Errors
+    /// `getrandom`, when the kernel has no random numbers for the replies.
+    pub fn service(&mut self, now: MonoTime, other: Other<'_>) -> Result<(), SysError> {
+        if self.look_again.is_some_and(|at| at <= now) {
+            self.look_again = Some(now + LOOK);
+            for endpoint in &mut self.endpoints {
+                endpoint.follow(&self.binding);
+            }
+        }
+        for place in 0..self.endpoints.len() {
+            self.drain(place, other);
+        }
+        if self.rng.failed() { Err(SysError::new("getrandom", "", Errno::EIO)) } else { Ok(()) }
     }
 
     /// Serves until a signal or the deadline.
     ///
     /// # Errors
-    /// `select`; `getrandom` when the kernel has no random numbers for the replies.
+    /// `select`; those of [`Self::service`].
     pub fn run(&mut self, deadline: Option<MonoTime>) -> Result<Ended, SysError> {
         loop {
-            let fds: Vec<_> = self.sockets.iter().map(AsFd::as_fd).collect();
-            let woken = wait(&fds, deadline)?;
+            let fds: Vec<_> = self.descriptors().collect();
+            let next = self.deadline().into_iter().chain(deadline).min();
+            let woken = wait(&fds, next)?;
             drop(fds);
             match woken {
-                Woken::Ready(places) => {
-                    for place in places {
-                        self.drain(place);
+                Woken::Ready(_) => self.service(clock::mono(), &mut |_, _| ())?,
+                Woken::Deadline => {
+                    let now = clock::mono();
+                    if deadline.is_some_and(|deadline| deadline <= now) {
+                        return Ok(Ended::Deadline);
                     }
-                    if self.rng.failed() {
-                        return Err(SysError::new("getrandom", "", Errno::EIO));
-                    }
+                    self.service(now, &mut |_, _| ())?;
                 }
-                Woken::Deadline => return Ok(Ended::Deadline),
                 Woken::Signal => {
                     if let Some(signal) = signal::take() {
                         return Ok(Ended::Signal(signal));
@@ -127,50 +224,213 @@ impl Server {
         }
     }
 
-    /// Answers until the socket is empty or a signal waits.
-    fn drain(&mut self, place: usize) {
-        let Self { sockets, incoming, outgoing, serving, precision, counters, rng } = self;
-        let Some(socket) = sockets.get(place) else { return };
-        while signal::pending().is_none() {
-            // an error here is an earlier reply's ICMP message: that client is gone, others are not
-            match socket.receive_batch(incoming) {
+    /// Answers until the socket is empty, a signal waits or others are due.
+    fn drain(&mut self, place: usize, other: Other<'_>) {
+        for _ in 0..ROUND {
+            let Some(socket) = self.endpoints.get(place).and_then(|endpoint| endpoint.socket.as_ref()) else {
+                return;
+            };
+            // before the next requests: they may ask for these
+            fetch_stamps(&mut self.engine, socket);
+            match socket.receive_batch(&mut self.incoming) {
                 Ok(0) => return,
                 Ok(_) => {}
+                // an earlier reply's ICMP message: that client is gone, others are not. It may be that of a device, too
+                Err(error) if error.errno == Errno::EBADF || error.errno == Errno::ENOTSOCK => return,
                 Err(_) => continue,
             }
-            let now = clock::now();
-            let snapshot = snapshot(serving.local, *precision, now);
-            let service =
-                Service { snapshot: &snapshot, keys: &serving.keys, least_poll: serving.least_poll };
-            for datagram in incoming.datagrams() {
-                if serving.access.find(datagram.from.ip()) != Some(true) {
-                    continue;
-                }
-                counters.received += 1;
-                let port = datagram.from.port();
-                let Ok(reply) = server::answer(datagram.bytes, port, datagram.received, now, &service, rng)
-                else {
-                    continue;
-                };
-                if outgoing.push(&reply, datagram.from, datagram.to).is_ok() {
-                    counters.answered += 1;
-                }
+            let now = self.incoming.read_at();
+            if self.local.is_some() && (now - self.engine.snapshot().at).abs() >= LOCAL_AGE {
+                self.renew(now);
             }
-            let sent = socket.send_batch(outgoing);
-            counters.unsent += u64::try_from(sent.failed).unwrap_or(0);
+            self.answer(place, now, other);
+            if signal::pending().is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Answers the batch that was received.
+    fn answer(&mut self, place: usize, now: Timestamp, other: Other<'_>) {
+        let Self { engine, endpoints, incoming, outgoing, rng, unsent, per_send, .. } = self;
+        let Some(socket) = endpoints.get(place).and_then(|endpoint| endpoint.socket.as_ref()) else { return };
+        engine.prepare(now);
+        let mut leaves = Instant { clock: now, mono: clock::mono() };
+        let mut stamped = false;
+        for datagram in incoming.datagrams() {
+            let stamp = match datagram.stamp {
+                StampSource::Kernel => Stamp::Kernel,
+                StampSource::Daemon => Stamp::Daemon,
+            };
+            let Datagram { bytes, from, received, .. } = datagram;
+            match engine.answer(&Request { bytes, from, received, stamp }, leaves, rng) {
+                Ok(reply) => {
+                    if outgoing.push(&reply, datagram.from, datagram.to).is_ok() {
+                        if reply.wants_stamp {
+                            outgoing.stamp_last();
+                            stamped = true;
+                        }
+                        // the packets before it leave first
+                        leaves.clock = leaves.clock + *per_send;
+                    }
+                }
+                Err(Silence::Length | Silence::Version | Silence::Mode) => other(socket, &datagram),
+                Err(_) => {}
+            }
+        }
+        let count = outgoing.len();
+        let sent = socket.send_batch(outgoing);
+        *unsent += u64::try_from(sent.failed).unwrap_or(0);
+        if count >= BUSY {
+            let took = (clock::now() - now) / i64::try_from(count).unwrap_or(1);
+            let took = took.clamp(TimeDelta::ZERO, LONGEST_SEND);
+            *per_send = TimeDelta::midpoint(*per_send, took);
+        }
+        if stamped {
+            fetch_stamps(engine, socket);
         }
     }
 }
 
-/// The system variables of a clock that follows nothing but itself.
-fn snapshot(local: Option<Stratum>, precision: LogInterval, now: Timestamp) -> Snapshot {
-    Snapshot {
-        leap: if local.is_some() { Leap::None } else { Leap::Unsynchronised },
-        stratum: local.unwrap_or(Stratum::UNSPECIFIED),
-        precision,
-        root_delay: NtpShort::ZERO,
-        root_dispersion: NtpShort::ZERO,
-        refid: RefId::from_bits(0x7F7F_0101),
-        reference: if local.is_some() { now } else { Timestamp::UNIX_EPOCH },
+/// Takes the kernel's transmit stamps for the replies that wait for them.
+fn fetch_stamps(engine: &mut engine::Server, socket: &UdpSocket) {
+    let mut frame = [0; FRAME];
+    // each is of a reply of ours: there are no more than were sent
+    for _ in 0..BATCH {
+        let Some(sent) = socket.transmitted(&mut frame) else { return };
+        engine.transmitted(sent.frame, sent.at);
+    }
+}
+
+impl Endpoint {
+    fn open(&mut self, binding: &Binding) -> Result<(), SysError> {
+        let options = UdpOptions {
+            device: binding.device.clone(),
+            dscp: binding.dscp,
+            ..UdpOptions::server(self.address)
+        };
+        self.device = binding.device.as_deref().and_then(interface::index_of);
+        self.socket = None;
+        self.socket = Some(
+            UdpSocket::open(&options)
+                .map_err(|error| SysError { object: self.address.to_string(), ..error })?,
+        );
+        Ok(())
+    }
+
+    /// Follows a device that came, or came back under another index: a socket is bound to the index.
+    fn follow(&mut self, binding: &Binding) {
+        let Some(device) = &binding.device else { return };
+        let index = interface::index_of(device);
+        if index.is_some() && (index != self.device || self.socket.is_none()) {
+            // it is tried again at the next look
+            let _ = self.open(binding);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::access::Network;
+    use crate::sys::net::Family;
+    use crate::sys::testing::wait_for_kernel_stamps;
+    use crate::types::{Frequency, Leap, LogInterval, RefId, Secs};
+    use crate::wire::ntp::Header;
+
+    /// A server on loopback that serves `ahead` of the host's clock, and where it is.
+    fn serving(ahead: TimeDelta) -> (Server, SocketAddr) {
+        let remembering = Remembering { bytes: Some(524_288), ..Remembering::default() };
+        let mut server = Server::new(remembering, Binding::default());
+        server.engine().access.set(Network::new([127, 0, 0, 0].into(), 8), true);
+        server.set_snapshot(Snapshot {
+            leap: Leap::None,
+            stratum: Stratum::new(3),
+            precision: LogInterval::from_log2(-24),
+            root_delay: Secs::literal(0.5),
+            root_dispersion: Secs::literal(0.25),
+            dispersion_rate: Frequency::ZERO,
+            refid: RefId::from_bits(0x0a00_0001),
+            reference: clock::now(),
+            at: clock::now(),
+            ahead,
+            ahead_rate: Frequency::ZERO,
+        });
+        server.listen(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+        let socket = server.endpoints.first().and_then(|endpoint| endpoint.socket.as_ref()).unwrap();
+        wait_for_kernel_stamps(socket);
+        let at = socket.local_address().unwrap();
+        (server, at)
+    }
+
+    fn request(stamps: [u64; 3]) -> Vec<u8> {
+        let mut bytes = vec![0; 48];
+        bytes[0] = 0x23;
+        for (slot, stamp) in bytes[24..].chunks_exact_mut(8).zip(stamps) {
+            slot.copy_from_slice(&stamp.to_be_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn it_serves_what_it_was_told_and_stamps_by_the_kernel() {
+        let ahead = TimeDelta::from_millis(250);
+        let (mut server, at) = serving(ahead);
+        let client = UdpSocket::open(&UdpOptions::client(Family::V4)).unwrap();
+        let mut ask = |stamps: [u64; 3]| {
+            let before = clock::now();
+            client.send_to(&request(stamps), at, None).unwrap();
+            client.send_to(&[0x16; 12], at, None).unwrap();
+            let mut others = 0;
+            server.service(clock::mono(), &mut |_, packet| others += packet.bytes.len()).unwrap();
+            let mut buffer = [0; 128];
+            let got = client.receive(&mut buffer).unwrap().unwrap();
+            (Header::parse(got.bytes).unwrap(), before, clock::now(), others)
+        };
+        let (first, before, after, others) = ask([3, 0, 9]);
+        assert_eq!((first.stratum.get(), first.origin.to_bits(), others), (3, 9, 12));
+        for stamp in [first.receive, first.transmit] {
+            let stamp = stamp.to_timestamp(before) - ahead;
+            let slack = TimeDelta::from_micros(1);
+            assert!(before - slack <= stamp && stamp <= after + slack, "{before:?} {stamp:?} {after:?}");
+        }
+        let (second, ..) = ask([first.receive.to_bits(), 5, 10]);
+        assert_eq!(second.origin.to_bits(), 5, "interleaved");
+        let late = second.transmit.wrapping_since(first.transmit);
+        assert!(second.transmit != first.transmit && late.abs() < TimeDelta::from_millis(100), "{late:?}");
+        let counters = server.engine().counters();
+        assert_eq!((counters.interleaved, counters.kernel_tx, counters.kernel_rx), (1, 1, 2));
+    }
+
+    #[test]
+    fn addresses_are_opened_and_closed_as_asked() {
+        let (mut server, at) = serving(TimeDelta::ZERO);
+        assert_eq!(server.descriptors().count(), 1);
+        server.listen(&[]).unwrap();
+        assert_eq!((server.sockets(), server.deadline()), (0, None));
+        server.listen(&[at]).unwrap();
+        let mut second = Server::new(Remembering::default(), Binding::default());
+        let error = second.listen(&[at]).unwrap_err();
+        assert_eq!((error.errno, error.object), (Errno::EADDRINUSE, at.to_string()));
+    }
+
+    #[test]
+    fn an_address_that_is_not_there_yet_is_no_error_and_a_missing_device_is_waited_for() {
+        let mut server = Server::new(Remembering::default(), Binding::default());
+        server.listen(&["192.0.2.77:0".parse().unwrap()]).unwrap();
+        assert_eq!(server.sockets(), 1);
+        let nowhere = Binding { device: Some("no-such-dev0".to_owned()), dscp: 46 };
+        let mut server = Server::new(Remembering::default(), nowhere);
+        let address = "127.0.0.1:0".parse().unwrap();
+        match server.listen(&[address]) {
+            Ok(()) => {
+                assert_eq!((server.sockets(), server.missing().collect::<Vec<_>>()), (0, vec![address]));
+                assert!(server.deadline().is_some());
+                server.service(clock::mono() + TimeDelta::from_secs(60), &mut |_, _| ()).unwrap();
+                assert_eq!(server.missing().count(), 1);
+            }
+            // only root may bind to a device
+            Err(error) => assert_eq!(error.errno, Errno::EPERM),
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! Layer 2: the sans-IO core. Time, packets, file contents and randomness come in as values; decisions go out.
 
 pub mod access;
+pub mod clients;
 pub mod clock;
+pub mod interleave;
 pub mod measurement;
 pub mod mru;
 pub mod oneshot;

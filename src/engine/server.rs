@@ -1,25 +1,42 @@
-//! What a server answers: a pure function of the request's bytes, the two readings of the clock and what is known of that clock.
+//! What a server answers: a function of the request's bytes, the two readings of the clock and what is known of that clock, of
+//! those who may ask and of those who asked before.
 //!
 //! The rules are those that chronyd 4.9 was seen to keep (spec "What the server answers"): a request in any version from 1 to 4 is
 //! answered in that version, at most one packet for one and never a longer one; what is malformed gets silence, which is
 //! said here with its reason so that it can be counted. Extension fields are skipped and not echoed. A request that is
 //! authenticated by a key of ours gets a reply under the same key, in the same length; any other MAC gets silence.
+//!
+//! Interleaved mode, as chronyd 4.9 was seen to serve it: only in version 4, for modes 1 and 3. A request whose origin has its
+//! lowest bit set, and whose receive and transmit stamps differ, has its pair of stamps kept. If that origin is the receive
+//! stamp of a pair that is held and was not told yet, the reply is interleaved: its origin is the request's receive stamp,
+//! its transmit stamp that of the earlier reply.
 
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 
+use super::access::Table;
+use super::clients::{ClientLog, Kind, RateLimit, Verdict};
+use super::interleave::Pairs;
 use super::rng::Rng;
 use crate::auth::{Dialect, DigestLength, KeyRing};
-use crate::types::{Leap, LogInterval, Mode, NtpShort, NtpTimestamp, RefId, Stratum, Timestamp, Version};
+use crate::types::{
+    Frequency, KeyId, Leap, LogInterval, Mode, MonoTime, NtpShort, NtpTimestamp, RefId, Secs, Stratum,
+    TimeDelta, Timestamp, Version,
+};
 use crate::wire::ext::{MAX_MAC, Tail, Trailer};
-use crate::wire::ntp::{HEADER_LEN, Header};
+use crate::wire::ntp::{HEADER_LEN, Header, Kiss};
 
 /// Longest request that is looked at (chronyd 4.9: header, the longest fields that it knows, MAC).
-const MAX_REQUEST: usize = 1140;
+pub const MAX_REQUEST: usize = 1140;
+/// Longest reply: a header and the longest MAC.
+pub const MAX_REPLY: usize = HEADER_LEN + MAX_MAC;
 /// Port of NTP servers.
 const NTP_PORT: u16 = 123;
+/// In a transmit stamp that is held: the kernel gave it. 2⁻³¹ s do not matter.
+const BY_KERNEL: u64 = 2;
 
 /// What the server says about its clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Snapshot {
     /// Leap warning; `Unsynchronised`: stratum and reference are not shown.
     pub leap: Leap,
@@ -28,13 +45,86 @@ pub struct Snapshot {
     /// Resolution of its readings, log2 s.
     pub precision: LogInterval,
     /// Round trip to the primary source.
-    pub root_delay: NtpShort,
-    /// Error bound against the primary source.
-    pub root_dispersion: NtpShort,
+    pub root_delay: Secs,
+    /// Error bound against the primary source at `at`.
+    pub root_dispersion: Secs,
+    /// How fast that bound grows.
+    pub dispersion_rate: Frequency,
     /// Where its time comes from.
     pub refid: RefId,
-    /// When the clock was last corrected.
+    /// When the clock was last corrected, in served time; [`Timestamp::UNIX_EPOCH`]: never.
     pub reference: Timestamp,
+    /// When these facts held, by the host's clock.
+    pub at: Timestamp,
+    /// Served time minus the host's clock at `at`.
+    pub ahead: TimeDelta,
+    /// How fast that difference grows.
+    pub ahead_rate: Frequency,
+}
+
+impl Snapshot {
+    /// A clock of which nothing is known.
+    pub const fn unsynchronised(precision: LogInterval) -> Self {
+        Self {
+            leap: Leap::Unsynchronised,
+            stratum: Stratum::UNSPECIFIED,
+            precision,
+            root_delay: Secs::literal(1.0),
+            root_dispersion: Secs::literal(1.0),
+            dispersion_rate: Frequency::ZERO,
+            refid: RefId::from_bits(0),
+            reference: Timestamp::UNIX_EPOCH,
+            at: Timestamp::UNIX_EPOCH,
+            ahead: TimeDelta::ZERO,
+            ahead_rate: Frequency::ZERO,
+        }
+    }
+
+    /// A clock that follows nothing but itself (`local`): corrected a second ago, without an error.
+    pub fn local(stratum: Stratum, precision: LogInterval, now: Timestamp) -> Self {
+        Self {
+            leap: Leap::None,
+            stratum,
+            root_delay: Secs::ZERO,
+            root_dispersion: Secs::ZERO,
+            refid: RefId::from_bits(0x7F7F_0101),
+            reference: now - TimeDelta::from_secs(1),
+            at: now,
+            ..Self::unsynchronised(precision)
+        }
+    }
+
+    /// Served time at this reading of the host's clock.
+    #[inline]
+    pub fn served(&self, t: Timestamp) -> Timestamp {
+        if self.ahead_rate == Frequency::ZERO {
+            return t + self.ahead;
+        }
+        let grown = TimeDelta::from_secs_f64((t - self.at).as_secs_f64() * self.ahead_rate.ratio());
+        t + self.ahead + grown.unwrap_or(TimeDelta::ZERO)
+    }
+
+    /// The fields of a reply that do not depend on the request.
+    fn header(&self, now: Timestamp) -> Header {
+        let synchronised = self.leap != Leap::Unsynchronised;
+        let age = (now - self.at).abs().as_secs_f64();
+        let dispersion = self.root_dispersion.get() + age * self.dispersion_rate.ratio();
+        Header {
+            leap: self.leap,
+            version: Version::V4,
+            mode: Mode::Server,
+            stratum: if synchronised { self.stratum } else { Stratum::UNSPECIFIED },
+            poll: LogInterval::from_log2(0),
+            precision: self.precision,
+            root_delay: NtpShort::from_secs_ceil(self.root_delay),
+            root_dispersion: NtpShort::from_secs_ceil(Secs::new(dispersion).unwrap_or(Secs::literal(1e9))),
+            refid: if synchronised { self.refid } else { RefId::from_bits(0) },
+            reference: NtpTimestamp::ZERO,
+            origin: NtpTimestamp::ZERO,
+            receive: NtpTimestamp::ZERO,
+            transmit: NtpTimestamp::ZERO,
+        }
+    }
 }
 
 /// Why a request gets no answer.
@@ -46,28 +136,54 @@ pub enum Silence {
     Version,
     /// A mode that is no request.
     Mode,
+    /// The address may not ask. Not counted.
+    Access,
+    /// The address asks too often.
+    Limited,
     /// What follows the header is neither fields nor a MAC, or is a crypto-NAK.
     Tail,
     /// A MAC that is wrong, or made with a key that is not ours.
     Mac,
 }
 
-/// What the answer to a request depends on besides the request.
+/// Who took a time stamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stamp {
+    /// We did.
+    Daemon,
+    /// The kernel.
+    Kernel,
+}
+
+/// A packet that may be a request.
 #[derive(Debug, Clone, Copy)]
-pub struct Service<'a> {
-    /// The served clock.
-    pub snapshot: &'a Snapshot,
-    /// Keys that clients may use.
-    pub keys: &'a KeyRing,
-    /// The shortest poll interval that replies name (`ratelimit`).
-    pub least_poll: Option<LogInterval>,
+pub struct Request<'a> {
+    /// Its bytes; what was longer than [`MAX_REQUEST`] may have been cut to something that still is.
+    pub bytes: &'a [u8],
+    /// Who sent it.
+    pub from: SocketAddr,
+    /// When it came, by the host's clock.
+    pub received: Timestamp,
+    /// Who says so.
+    pub stamp: Stamp,
+}
+
+/// The reading of both clocks that a batch of requests is answered by.
+#[derive(Debug, Clone, Copy)]
+pub struct Instant {
+    /// The host's clock.
+    pub clock: Timestamp,
+    /// The clock that never steps.
+    pub mono: MonoTime,
 }
 
 /// A reply's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    bytes: [u8; HEADER_LEN + MAX_MAC],
+    bytes: [u8; MAX_REPLY],
     len: usize,
+    /// Whether the next reply can tell when this one left: [`Server::transmitted`] wants to know it.
+    pub wants_stamp: bool,
 }
 
 impl Deref for Reply {
@@ -78,10 +194,10 @@ impl Deref for Reply {
 }
 
 impl Reply {
-    fn new(header: &Header) -> Self {
-        let mut reply = Self { bytes: [0; HEADER_LEN + MAX_MAC], len: 0 };
-        reply.append(&header.emit());
-        reply
+    fn new(header: &Header, wants_stamp: bool) -> Self {
+        let mut bytes = [0; MAX_REPLY];
+        bytes[..HEADER_LEN].copy_from_slice(&header.emit());
+        Self { bytes, len: HEADER_LEN, wants_stamp }
     }
 
     fn append(&mut self, bytes: &[u8]) {
@@ -92,279 +208,333 @@ impl Reply {
     }
 }
 
-/// The reply to a request that came from UDP port `port` at `received` and whose answer leaves at `now`, by the served clock.
-///
-/// Both stamps get random bits below the precision, so that they tell no more than the clock does, and the reference time
-/// is blurred by up to a second, so that it does not give away what was sent when.
-///
-/// # Errors
-/// Why there is none.
-pub fn answer(
-    request: &[u8],
-    port: u16,
-    received: Timestamp,
-    now: Timestamp,
-    service: &Service<'_>,
-    rng: &mut dyn Rng,
-) -> Result<Reply, Silence> {
-    if request.len() > MAX_REQUEST || !request.len().is_multiple_of(4) {
-        return Err(Silence::Length);
+/// What was done since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Requests from addresses that may ask, answered or not.
+    pub ntp_hits: u64,
+    /// Requests that the rate limit left unanswered.
+    pub ntp_drops: u64,
+    /// Commands, those by the Unix socket included.
+    pub command_hits: u64,
+    /// Commands that the rate limit left unanswered.
+    pub command_drops: u64,
+    /// Answers under a key.
+    pub authenticated: u64,
+    /// Interleaved answers.
+    pub interleaved: u64,
+    /// Answers whose receive stamp is ours.
+    pub daemon_rx: u64,
+    /// Answers whose transmit stamp is ours.
+    pub daemon_tx: u64,
+    /// Answers whose receive stamp is the kernel's.
+    pub kernel_rx: u64,
+    /// Answers whose transmit stamp is the kernel's.
+    pub kernel_tx: u64,
+}
+
+/// What `serverstats` shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Statistics {
+    /// What was done.
+    pub counters: Counters,
+    /// Clients that were forgotten for lack of room.
+    pub log_drops: u64,
+    /// Pairs of stamps that are held for interleaved mode.
+    pub pairs: u64,
+    /// Time between the first and the last of them.
+    pub span: TimeDelta,
+}
+
+/// Everything that an answer depends on besides the request and the time.
+#[derive(Debug)]
+pub struct Server {
+    /// Who may ask for the time; an address without a rule may not.
+    pub access: Table<bool>,
+    /// Keys that clients may use.
+    pub keys: KeyRing,
+    least_poll: Option<LogInterval>,
+    memory: Option<Memory>,
+    snapshot: Snapshot,
+    /// The reply's fields at the last [`Server::prepare`].
+    header: Header,
+    /// The bits of a stamp below the precision, but the lowest.
+    below: u64,
+    reference: NtpTimestamp,
+    counters: Counters,
+}
+
+/// What is remembered of clients.
+#[derive(Debug)]
+struct Memory {
+    clients: ClientLog,
+    pairs: Pairs,
+}
+
+/// What a server remembers of its clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Remembering {
+    /// Bytes (`clientloglimit`); `None`: nothing is remembered, nobody limited, no reply interleaved (`noclientlog`).
+    pub bytes: Option<usize>,
+    /// How often an address may ask for the time (`ratelimit`).
+    pub ntp: Option<RateLimit>,
+    /// How often an address may give commands (`cmdratelimit`).
+    pub command: Option<RateLimit>,
+}
+
+impl Server {
+    /// A server of a clock of which nothing is known yet, and whom nobody may ask. The random numbers hide from clients
+    /// which of them share room.
+    pub fn new(remembering: Remembering, precision: LogInterval, rng: &mut dyn Rng) -> Self {
+        let memory = remembering.bytes.map(|bytes| {
+            let mut clients = ClientLog::new(bytes, rng.next_u64());
+            clients.limit(Kind::Ntp, remembering.ntp);
+            clients.limit(Kind::Command, remembering.command);
+            Memory { clients, pairs: Pairs::new(ClientLog::left_of(bytes)) }
+        });
+        let snapshot = Snapshot::unsynchronised(precision);
+        let mut new = Self {
+            access: Table::new(),
+            keys: KeyRing::default(),
+            least_poll: remembering.ntp.map(|limit| LogInterval::from_log2(limit.interval)),
+            memory,
+            snapshot,
+            header: snapshot.header(Timestamp::UNIX_EPOCH),
+            below: 0,
+            reference: NtpTimestamp::ZERO,
+            counters: Counters::default(),
+        };
+        new.set_snapshot(snapshot, rng);
+        new
     }
-    let header = Header::parse(request).map_err(|_| Silence::Length)?;
-    if !(1..=4).contains(&header.version.get()) {
+
+    /// Replaces what is said about the clock.
+    ///
+    /// The reference time is moved back by up to a second at random, so that it does not give away what was sent when.
+    pub fn set_snapshot(&mut self, snapshot: Snapshot, rng: &mut dyn Rng) {
+        self.snapshot = snapshot;
+        // 2⁻³² s is the lowest bit; a precision of a second or worse leaves the seconds alone
+        let bits = u32::try_from(32 + i32::from(snapshot.precision.log2())).unwrap_or(0).min(32);
+        self.below = ((1_u64 << bits) - 1) & !1;
+        self.reference = match snapshot.reference {
+            Timestamp::UNIX_EPOCH => NtpTimestamp::ZERO,
+            reference => {
+                let stamp = NtpTimestamp::from_timestamp(reference).to_bits();
+                NtpTimestamp::from_bits(stamp.wrapping_sub(rng.next_u64() >> 32))
+            }
+        };
+        self.prepare(snapshot.at);
+    }
+
+    /// What is said about the clock.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Brings what grows with time up to date; once for all requests that are answered together.
+    pub fn prepare(&mut self, now: Timestamp) {
+        self.header = Header { reference: self.reference, ..self.snapshot.header(now) };
+    }
+
+    /// The reply to a request, as of the last [`Self::prepare`]; it leaves at `now`.
+    ///
+    /// Both stamps get random bits below the precision, so that they tell no more than the clock does.
+    ///
+    /// # Errors
+    /// Why there is none.
+    #[inline]
+    pub fn answer(
+        &mut self,
+        request: &Request<'_>,
+        now: Instant,
+        rng: &mut dyn Rng,
+    ) -> Result<Reply, Silence> {
+        let bytes = request.bytes;
+        if bytes.len() > MAX_REQUEST || !bytes.len().is_multiple_of(4) {
+            return Err(Silence::Length);
+        }
+        let asked = Header::parse(bytes).map_err(|_| Silence::Length)?;
+        let mode = reply_mode(&asked, request.from.port())?;
+        let address = request.from.ip().to_canonical();
+        if self.access.find(address) != Some(true) {
+            return Err(Silence::Access);
+        }
+        self.counters.ntp_hits += 1;
+        let verdict = match &mut self.memory {
+            Some(memory) => memory.clients.hit(Kind::Ntp, address, now.mono, rng),
+            None => Verdict::Serve,
+        };
+        if verdict == Verdict::Refuse {
+            self.counters.ntp_drops += 1;
+            return Err(Silence::Limited);
+        }
+        let key = if bytes.len() == HEADER_LEN { None } else { self.verified(bytes)? };
+        let mut random = rng.next_u64();
+        let mut blurred = |t: Timestamp| {
+            let stamp = NtpTimestamp::from_timestamp(t).to_bits() & !(self.below | 1);
+            random = random.rotate_left(32);
+            NtpTimestamp::from_bits(stamp | random & self.below)
+        };
+        let receive = blurred(self.snapshot.served(request.received));
+        let receive = NtpTimestamp::from_bits(receive.to_bits() | 1);
+        let transmit = blurred(self.snapshot.served(now.clock));
+        // the random bits must not turn a short stay into a negative one
+        let transmit = if is_before(transmit, receive) {
+            NtpTimestamp::from_bits(receive.to_bits().wrapping_add(1))
+        } else {
+            transmit
+        };
+        let mut reply = Header {
+            version: asked.version,
+            mode,
+            poll: self.least_poll.map_or(asked.poll, |least| asked.poll.max(least)),
+            origin: asked.transmit,
+            receive,
+            transmit,
+            ..self.header
+        };
+        let mut wants_stamp = false;
+        let mut stamp = Stamp::Daemon;
+        if verdict == Verdict::Kiss {
+            reply.leap = Leap::Unsynchronised;
+            reply.stratum = Stratum::UNSPECIFIED;
+            reply.refid = Kiss::Rate.to_refid();
+        } else if asked.version == Version::V4
+            && asked.origin.to_bits() & 1 == 1
+            && asked.receive != asked.transmit
+            && let Some(memory) = &mut self.memory
+        {
+            wants_stamp = true;
+            if let Some(told) = interleave(&mut memory.pairs, &asked, &mut reply) {
+                self.counters.interleaved += 1;
+                stamp = told;
+            }
+        }
+        let mut reply = Reply::new(&reply, wants_stamp);
+        if let Some(key) = key {
+            let length = DigestLength::of(asked.version, Dialect::Chrony);
+            let mac = self.keys.sign(key, &reply, length).map_err(|_| Silence::Mac)?;
+            reply.append(&mac);
+            self.counters.authenticated += 1;
+        }
+        self.count(request.stamp, stamp);
+        Ok(reply)
+    }
+
+    /// The key that authenticates a request which is more than a header.
+    #[cold]
+    fn verified(&self, bytes: &[u8]) -> Result<Option<KeyId>, Silence> {
+        match Tail::parse(bytes).map_err(|_| Silence::Tail)?.trailer() {
+            Trailer::None => Ok(None),
+            Trailer::CryptoNak => Err(Silence::Tail),
+            Trailer::Mac(_) => {
+                self.keys.verify_packet(bytes, Dialect::Chrony).map(Some).map_err(|_| Silence::Mac)
+            }
+        }
+    }
+
+    fn count(&mut self, received: Stamp, transmitted: Stamp) {
+        let counters = &mut self.counters;
+        *match received {
+            Stamp::Daemon => &mut counters.daemon_rx,
+            Stamp::Kernel => &mut counters.kernel_rx,
+        } += 1;
+        *match transmitted {
+            Stamp::Daemon => &mut counters.daemon_tx,
+            Stamp::Kernel => &mut counters.kernel_tx,
+        } += 1;
+    }
+
+    /// The kernel says when a reply left that wanted to be stamped. `frame` ends with the reply; what is before it does not
+    /// matter. Answers whether such a reply is remembered.
+    pub fn transmitted(&mut self, frame: &[u8], at: Timestamp) -> bool {
+        let Some(memory) = &mut self.memory else { return false };
+        let at = NtpTimestamp::from_timestamp(self.snapshot.served(at)).to_bits() & !1 | BY_KERNEL;
+        // interleaved replies are of version 4: a header, or that and a MAC of 20 or 24 bytes
+        [0, 20, 24].into_iter().any(|mac| {
+            let start = frame.len().checked_sub(HEADER_LEN + mac);
+            let header = start.and_then(|start| Header::parse(frame.get(start..)?).ok());
+            header.is_some_and(|header| {
+                header.version == Version::V4
+                    && matches!(header.mode, Mode::Server | Mode::SymmetricPassive)
+                    && memory.pairs.stamp(header.receive, NtpTimestamp::from_bits(at))
+            })
+        })
+    }
+
+    /// Counts a command; `None`: by the Unix socket, which nothing limits.
+    pub fn command(&mut self, from: Option<IpAddr>, now: MonoTime, rng: &mut dyn Rng) -> Verdict {
+        self.counters.command_hits += 1;
+        let verdict = match (&mut self.memory, from) {
+            (Some(memory), Some(from)) => memory.clients.hit(Kind::Command, from.to_canonical(), now, rng),
+            _ => Verdict::Serve,
+        };
+        self.counters.command_drops += u64::from(verdict == Verdict::Refuse);
+        verdict
+    }
+
+    /// The log of clients; `None`: none is kept.
+    pub fn clients(&mut self) -> Option<&mut ClientLog> {
+        self.memory.as_mut().map(|memory| &mut memory.clients)
+    }
+
+    /// What was done, without looking for what is held.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// What `serverstats` shows.
+    pub fn statistics(&self) -> Statistics {
+        let held = self.memory.as_ref().map(|memory| memory.pairs.held()).unwrap_or_default();
+        Statistics {
+            counters: self.counters,
+            log_drops: self.memory.as_ref().map_or(0, |memory| memory.clients.overwritten()),
+            pairs: u64::try_from(held.pairs).unwrap_or(u64::MAX),
+            span: held.span,
+        }
+    }
+}
+
+/// The mode of the reply, for a version and mode that are a request.
+#[inline]
+fn reply_mode(asked: &Header, port: u16) -> Result<Mode, Silence> {
+    if !(1..=4).contains(&asked.version.get()) {
         return Err(Silence::Version);
     }
-    let mode = match header.mode {
-        Mode::Client => Mode::Server,
-        Mode::SymmetricActive => Mode::SymmetricPassive,
+    match asked.mode {
+        Mode::Client => Ok(Mode::Server),
+        Mode::SymmetricActive => Ok(Mode::SymmetricPassive),
         // NTPv1 clients know no modes; the port tells them from servers
-        Mode::Reserved if header.version == Version::from_bits(1) && port != NTP_PORT => Mode::Server,
-        _ => return Err(Silence::Mode),
-    };
-    let key = match Tail::parse(request).map_err(|_| Silence::Tail)?.trailer() {
-        Trailer::None => None,
-        Trailer::CryptoNak => return Err(Silence::Tail),
-        Trailer::Mac(_) => {
-            Some(service.keys.verify_packet(request, Dialect::Chrony).map_err(|_| Silence::Mac)?)
-        }
-    };
-    let snapshot = service.snapshot;
-    let synchronised = snapshot.leap != Leap::Unsynchronised;
-    let receive = blur(received, snapshot.precision, rng);
-    let transmit = blur(now, snapshot.precision, rng);
-    let reply = Header {
-        leap: snapshot.leap,
-        version: header.version,
-        mode,
-        stratum: if synchronised { snapshot.stratum } else { Stratum::UNSPECIFIED },
-        poll: service.least_poll.map_or(header.poll, |least| header.poll.max(least)),
-        precision: snapshot.precision,
-        root_delay: snapshot.root_delay,
-        root_dispersion: snapshot.root_dispersion,
-        refid: if synchronised { snapshot.refid } else { RefId::from_bits(0) },
-        reference: match snapshot.reference {
-            Timestamp::UNIX_EPOCH => NtpTimestamp::ZERO,
-            reference => earlier(NtpTimestamp::from_timestamp(reference), rng.next_u64() >> 32),
-        },
-        origin: header.transmit,
-        receive,
-        // the random bits must not turn a short stay into a negative one
-        transmit: if transmit.wrapping_since(receive).as_nanos() < 0 { receive } else { transmit },
-    };
-    let mut bytes = Reply::new(&reply);
-    if let Some(key) = key {
-        let length = DigestLength::of(header.version, Dialect::Chrony);
-        let mac = service.keys.sign(key, &bytes, length).map_err(|_| Silence::Mac)?;
-        bytes.append(&mac);
+        Mode::Reserved if asked.version == Version::from_bits(1) && port != NTP_PORT => Ok(Mode::Server),
+        _ => Err(Silence::Mode),
     }
-    Ok(bytes)
 }
 
-/// The stamp with random bits in place of those that the clock cannot resolve.
-fn blur(t: Timestamp, precision: LogInterval, rng: &mut dyn Rng) -> NtpTimestamp {
-    // 2⁻³² s is the lowest bit; a precision of a second or worse leaves the seconds alone
-    let bits = u32::try_from(32 + i32::from(precision.log2())).unwrap_or(0).min(32);
-    let below = (1_u64 << bits) - 1;
-    NtpTimestamp::from_bits(NtpTimestamp::from_timestamp(t).to_bits() & !below | rng.next_u64() & below)
+/// Keeps the reply's pair of stamps and, when the request names one that is held, puts that one's transmit stamp into the
+/// reply. Answers who took that stamp, if so.
+fn interleave(pairs: &mut Pairs, asked: &Header, reply: &mut Header) -> Option<Stamp> {
+    let earlier = pairs.take(asked.origin);
+    // two requests of one moment: the pairs must not be mistaken for each other
+    for _ in 0..NEIGHBOURS {
+        if !pairs.holds(reply.receive) {
+            break;
+        }
+        reply.receive = NtpTimestamp::from_bits(reply.receive.to_bits().wrapping_add(2));
+    }
+    pairs.keep(reply.receive, NtpTimestamp::from_bits(reply.transmit.to_bits() & !BY_KERNEL));
+    let transmit = earlier?;
+    reply.origin = asked.receive;
+    reply.transmit = transmit;
+    Some(if transmit.to_bits() & BY_KERNEL == 0 { Stamp::Daemon } else { Stamp::Kernel })
 }
 
-/// The stamp moved back by this many 2⁻³² s.
-fn earlier(stamp: NtpTimestamp, by: u64) -> NtpTimestamp {
-    NtpTimestamp::from_bits(stamp.to_bits().wrapping_sub(by))
+/// How many neighbours are tried for a receive stamp that is held already.
+const NEIGHBOURS: usize = 8;
+
+/// Whether a stamp is earlier than another one of the same 68 years.
+fn is_before(stamp: NtpTimestamp, other: NtpTimestamp) -> bool {
+    stamp.to_bits().wrapping_sub(other.to_bits()) >> 63 == 1
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::rng::SplitMix;
-    use crate::types::{KeyId, TimeDelta};
-
-    const RECEIVED: Timestamp = Timestamp::from_unix(1_795_000_000, 123_456_789);
-
-    fn snapshot() -> Snapshot {
-        Snapshot {
-            leap: Leap::None,
-            stratum: Stratum::new(10),
-            precision: LogInterval::from_log2(-20),
-            root_delay: NtpShort::ZERO,
-            root_dispersion: NtpShort::ONE,
-            refid: RefId::from_bits(0x7F7F_0101),
-            reference: RECEIVED,
-        }
-    }
-
-    const KEYS: &[u8] = b"1 MD5 ASCII:hello\n2 SHA256 HEX:000102030405060708090a0b0c0d0e0f\n3 AES128 HEX:000102030405060708090a0b0c0d0e0f\n";
-
-    fn service<'a>(snapshot: &'a Snapshot, keys: &'a KeyRing) -> Service<'a> {
-        Service { snapshot, keys, least_poll: None }
-    }
-
-    #[test]
-    fn a_key_of_ours_is_answered_under_the_same_key_in_the_same_length() {
-        let (keys, _) = KeyRing::parse(KEYS, Dialect::Chrony);
-        for (version, id, length) in [(4, 1, 68), (4, 2, 72), (3, 2, 84), (4, 3, 68), (3, 3, 68)] {
-            let mut packet = request(version, 3, 48);
-            keys.sign_packet(KeyId::new(id), &mut packet, Dialect::Chrony).unwrap();
-            assert_eq!(packet.len(), length);
-            let snapshot = snapshot();
-            let service =
-                Service { least_poll: Some(LogInterval::from_log2(8)), ..service(&snapshot, &keys) };
-            let reply = answer(&packet, 9, RECEIVED, RECEIVED, &service, &mut SplitMix::new(1)).unwrap();
-            assert_eq!(reply.len(), length, "v{version} key {id}");
-            assert_eq!(keys.verify_packet(&reply, Dialect::Chrony), Ok(KeyId::new(id)));
-            assert_eq!(Header::parse(&reply).unwrap().poll.log2(), 8);
-            if let Some(last) = packet.last_mut() {
-                *last ^= 1;
-            }
-            let refused = answer(&packet, 9, RECEIVED, RECEIVED, &service, &mut SplitMix::new(1));
-            assert_eq!(refused, Err(Silence::Mac));
-        }
-    }
-
-    #[test]
-    fn mode_0_of_version_1_is_a_client_unless_it_comes_from_the_ntp_port() {
-        let snapshot = snapshot();
-        let keys = KeyRing::default();
-        let ask = |version, port| {
-            answer(
-                &request(version, 0, 48),
-                port,
-                RECEIVED,
-                RECEIVED,
-                &service(&snapshot, &keys),
-                &mut SplitMix::new(1),
-            )
-            .map(|reply| Header::parse(&reply).unwrap().mode)
-        };
-        assert_eq!(
-            (ask(1, 124), ask(1, 123), ask(2, 124)),
-            (Ok(Mode::Server), Err(Silence::Mode), Err(Silence::Mode))
-        );
-    }
-
-    fn ask(request: &[u8]) -> Result<Header, Silence> {
-        let now = RECEIVED + TimeDelta::from_nanos(900);
-        answer(
-            request,
-            40_000,
-            RECEIVED,
-            now,
-            &service(&snapshot(), &KeyRing::default()),
-            &mut SplitMix::new(1),
-        )
-        .map(|reply| Header::parse(&reply).unwrap())
-    }
-
-    fn request(version: u8, mode: u8, length: usize) -> Vec<u8> {
-        let mut bytes = vec![0; length];
-        bytes[0] = version << 3 | mode;
-        bytes[2] = 6;
-        bytes[40..48].copy_from_slice(&0xeeab_a2ea_120a_e224_u64.to_be_bytes());
-        bytes
-    }
-
-    #[test]
-    fn versions_1_to_4_are_answered_in_their_version() {
-        for version in 0..8 {
-            let reply = ask(&request(version, 3, 48));
-            match version {
-                1..=4 => {
-                    let reply = reply.unwrap();
-                    assert_eq!((reply.version.get(), reply.mode), (version, Mode::Server));
-                    assert_eq!(reply.origin.to_bits(), 0xeeab_a2ea_120a_e224);
-                    assert_eq!(reply.poll.log2(), 6);
-                }
-                _ => assert_eq!(reply, Err(Silence::Version)),
-            }
-        }
-    }
-
-    #[test]
-    fn only_requests_are_answered() {
-        let modes = [Err(Silence::Mode), Ok(Mode::SymmetricPassive), Err(Silence::Mode), Ok(Mode::Server)];
-        for (mode, expected) in (0..8).zip(modes.into_iter().chain([Err(Silence::Mode); 4])) {
-            assert_eq!(ask(&request(4, mode, 48)).map(|reply| reply.mode), expected, "mode {mode}");
-        }
-    }
-
-    #[test]
-    fn lengths_that_are_no_request_get_silence() {
-        for length in 0..48 {
-            assert_eq!(ask(&vec![0x23; length]), Err(Silence::Length), "{length}");
-        }
-        for length in [49, 50, 51, 1141, 1144, 65_532] {
-            assert_eq!(ask(&request(4, 3, length)), Err(Silence::Length), "{length}");
-        }
-        for length in [52, 56, 60, 64] {
-            assert_eq!(ask(&request(4, 3, length)), Err(Silence::Tail), "{length}");
-        }
-        for (version, length) in [(4, 68), (4, 72), (3, 68), (3, 116)] {
-            assert_eq!(ask(&request(version, 3, length)), Err(Silence::Mac), "v{version} {length}");
-        }
-        // an unknown field is skipped and not echoed
-        let mut fields = request(4, 3, 76);
-        fields[48..52].copy_from_slice(&[0x12, 0x34, 0, 28]);
-        assert!(ask(&fields).is_ok());
-        fields[51] = 12;
-        assert_eq!(ask(&fields), Err(Silence::Tail));
-    }
-
-    #[test]
-    fn stamps_are_right_to_the_precision_and_in_order() {
-        let mut rng = SplitMix::new(7);
-        for stay in [0, 1, 400, 5000] {
-            let now = RECEIVED + TimeDelta::from_nanos(stay);
-            let reply = answer(
-                &request(4, 3, 48),
-                123,
-                RECEIVED,
-                now,
-                &service(&snapshot(), &KeyRing::default()),
-                &mut rng,
-            )
-            .unwrap();
-            let reply = Header::parse(&reply).unwrap();
-            let quantum = 954;
-            let error =
-                |stamp: NtpTimestamp, t: Timestamp| (stamp.to_timestamp(RECEIVED) - t).as_nanos().abs();
-            assert!(error(reply.receive, RECEIVED) <= quantum);
-            assert!(error(reply.transmit, now) <= quantum);
-            assert!(reply.transmit.wrapping_since(reply.receive) >= TimeDelta::ZERO);
-            let age = RECEIVED - reply.reference.to_timestamp(RECEIVED);
-            assert!(age >= TimeDelta::ZERO && age <= TimeDelta::from_secs(1));
-        }
-    }
-
-    #[test]
-    fn an_unsynchronised_server_says_so() {
-        let snapshot = Snapshot { leap: Leap::Unsynchronised, ..snapshot() };
-        let reply = answer(
-            &request(4, 3, 48),
-            123,
-            RECEIVED,
-            RECEIVED,
-            &service(&snapshot, &KeyRing::default()),
-            &mut SplitMix::new(1),
-        )
-        .unwrap();
-        let reply = Header::parse(&reply).unwrap();
-        assert_eq!((reply.leap, reply.stratum), (Leap::Unsynchronised, Stratum::UNSPECIFIED));
-        assert_eq!(reply.refid, RefId::from_bits(0));
-    }
-
-    #[test]
-    fn no_bytes_make_it_panic_and_no_reply_is_longer_than_the_request() {
-        let mut rng = SplitMix::new(3);
-        let (keys, _) = KeyRing::parse(KEYS, Dialect::Chrony);
-        for _ in 0..20_000 {
-            let length = usize::try_from(rng.next_u64() % 128).unwrap();
-            let mut bytes: Vec<u8> = (0..length).map(|_| rng.next_u64().to_be_bytes()[0]).collect();
-            if let (Some(first), true) = (bytes.first_mut(), rng.next_u64().is_multiple_of(2)) {
-                *first = 0x23;
-            }
-            if let Ok(reply) = answer(&bytes, 9, RECEIVED, RECEIVED, &service(&snapshot(), &keys), &mut rng) {
-                assert!(reply.len() <= bytes.len());
-            }
-        }
-    }
-}
+mod tests;

@@ -23,7 +23,7 @@ pub mod service;
 pub mod signal;
 pub mod supervisor;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod tty;
 pub mod tz;
 pub mod user;

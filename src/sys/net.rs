@@ -71,21 +71,36 @@ pub struct UdpOptions {
     pub transmit_stamps: bool,
     /// Whether [`Datagram::to`] and [`Datagram::interface`] are wanted.
     pub local_addresses: bool,
+    /// Whether the local address need not be there (yet): packets come once some interface has it.
+    pub free_bind: bool,
+    /// The one interface that packets come and go by.
+    pub device: Option<String>,
+    /// Differentiated services code point of what is sent: 0 … 63.
+    pub dscp: u8,
 }
 
 impl UdpOptions {
     /// A client's socket: any port, no transmit times, no local addresses.
     pub fn client(family: Family) -> Self {
-        Self { family, bind: None, transmit_stamps: false, local_addresses: false }
+        Self {
+            family,
+            bind: None,
+            transmit_stamps: false,
+            local_addresses: false,
+            free_bind: false,
+            device: None,
+            dscp: 0,
+        }
     }
 
-    /// A server's socket: on this address, with local addresses so that replies leave from the address that was asked.
+    /// A server's socket: on this address, be it there or not, with local addresses so that replies leave from the address
+    /// that was asked.
     pub fn server(address: SocketAddr) -> Self {
         Self {
-            family: Family::of(address.ip()),
             bind: Some(address),
-            transmit_stamps: false,
             local_addresses: true,
+            free_bind: true,
+            ..Self::client(Family::of(address.ip()))
         }
     }
 }
@@ -132,6 +147,8 @@ pub struct UdpSocket {
     family: Family,
     /// `sendmmsg` does not work here (an old kernel, a simulator).
     one_by_one: Cell<bool>,
+    /// The stamp of a single packet cannot be asked for here (Linux before 4.7).
+    unstamped: Cell<bool>,
 }
 
 impl UdpSocket {
@@ -139,7 +156,8 @@ impl UdpSocket {
     ///
     /// # Errors
     /// `operation` is `socket` (EAFNOSUPPORT: the host lacks the family), `fcntl`, `setsockopt` (`object` names the option)
-    /// or `bind` (`object` is the address; EADDRINUSE: somebody holds the port, EACCES: it is privileged).
+    /// or `bind` (`object` is the address; EADDRINUSE: somebody holds the port, EACCES: it is privileged). ENODEV: there is
+    /// no such device (`setsockopt` of SO_BINDTODEVICE).
     pub fn open(options: &UdpOptions) -> Result<Self, SysError> {
         let passed = options.bind.and_then(supervisor::passed);
         let bind = options.bind.filter(|_| passed.is_none());
@@ -148,7 +166,8 @@ impl UdpSocket {
             None => Socket::new_raw(options.family.domain(), Type::DGRAM, Some(Protocol::UDP))
                 .map_err(|e| SysError::from_io("socket", "", &e))?,
         };
-        let new = Self { socket, family: options.family, one_by_one: Cell::new(false) };
+        let (one_by_one, unstamped) = (Cell::new(false), Cell::new(false));
+        let new = Self { socket, family: options.family, one_by_one, unstamped };
         // type flags (SOCK_CLOEXEC) and ioctl(FIONBIO) are outside the portable set; a new socket has no other flags
         fcntl(&new.socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))
             .map_err(|e| SysError::new("fcntl", "", e))?;
@@ -163,6 +182,22 @@ impl UdpSocket {
                 Family::V4 => new.set(libc::IPPROTO_IP, libc::IP_PKTINFO, "IP_PKTINFO", 1)?,
                 Family::V6 => new.set(libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, "IPV6_RECVPKTINFO", 1)?,
             }
+        }
+        if options.dscp > 0 {
+            let class = u32::from(options.dscp) << 2;
+            match options.family {
+                Family::V4 => new.set(libc::IPPROTO_IP, libc::IP_TOS, "IP_TOS", class)?,
+                Family::V6 => new.set(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, "IPV6_TCLASS", class)?,
+            }
+        }
+        if let Some(device) = &options.device {
+            new.socket
+                .bind_device(Some(device.as_bytes()))
+                .map_err(|e| SysError::from_io("setsockopt", "SO_BINDTODEVICE", &e))?;
+        }
+        if options.free_bind {
+            // of both families; without it `bind` says what is wrong
+            let _ = new.set(libc::IPPROTO_IP, libc::IP_FREEBIND, "IP_FREEBIND", 1);
         }
         new.switch_stamps_on(options);
         if let Some(address) = bind {
@@ -195,7 +230,7 @@ impl UdpSocket {
     /// # Errors
     /// `sendto`, for this packet only: an earlier packet's ICMP error (ECONNREFUSED …) may show here too.
     pub fn send_to(&self, bytes: &[u8], to: SocketAddr, from: Option<IpAddr>) -> Result<(), SysError> {
-        message::send(self.as_raw_fd(), bytes, Some(to), from)
+        message::send(self.as_raw_fd(), bytes, Some(to), from, false)
             .map_err(|errno| SysError::new("sendto", to.to_string(), errno))
     }
 
@@ -204,7 +239,8 @@ impl UdpSocket {
     /// # Errors
     /// `send`: EDESTADDRREQ before [`Self::connect`], else as [`Self::send_to`].
     pub fn send(&self, bytes: &[u8]) -> Result<(), SysError> {
-        message::send(self.as_raw_fd(), bytes, None, None).map_err(|errno| SysError::new("send", "", errno))
+        message::send(self.as_raw_fd(), bytes, None, None, false)
+            .map_err(|errno| SysError::new("send", "", errno))
     }
 
     /// Takes the next packet; `None` when there is none now.
@@ -263,8 +299,9 @@ impl UdpSocket {
         let transmit = if options.transmit_stamps { libc::SOF_TIMESTAMPING_TX_SOFTWARE } else { 0 };
         if self.set(libc::SOL_SOCKET, libc::SO_TIMESTAMPING, "SO_TIMESTAMPING", receive | transmit).is_err() {
             let _ = self.set(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, "SO_TIMESTAMPNS", 1);
-        } else if options.transmit_stamps {
-            // an error queue that is not empty then wakes select's third set only
+        } else {
+            // an error queue that is not empty (stamps of single packets can be asked for at any time) then wakes
+            // select's third set only
             let _ = self.set(libc::SOL_SOCKET, SO_SELECT_ERR_QUEUE, "SO_SELECT_ERR_QUEUE", 1);
         }
     }

@@ -58,7 +58,7 @@ pub(super) fn own_network(prepare: &str) -> Option<Vec<String>> {
 }
 
 /// Waits until the kernel stamps packets: it switches that on in the background when the first socket asks (and off with the last).
-pub(super) fn wait_for_kernel_stamps(socket: &UdpSocket) {
+pub(crate) fn wait_for_kernel_stamps(socket: &UdpSocket) {
     let to = socket.local_address().expect("bound");
     for _ in 0..10_000 {
         socket.send_to(b"stamp", to, None).expect("loopback");

@@ -62,19 +62,16 @@ impl Header {
     /// # Errors
     /// [`HeaderError::Truncated`] when there are fewer than 48 bytes; every 48 bytes are a header.
     pub fn parse(bytes: &[u8]) -> Result<Self, HeaderError> {
-        let Some(([flags, stratum, poll, precision], words)) = bytes
-            .get(..HEADER_LEN)
-            .and_then(|head| head.split_first_chunk::<4>())
-            .and_then(|(first, rest)| rest.first_chunk::<44>().map(|words| (*first, words)))
-        else {
+        // straight-line code: this is the server's path
+        let Some(head) = bytes.first_chunk::<HEADER_LEN>() else {
             return Err(HeaderError::Truncated { got: bytes.len() });
         };
-        let mut words = words.as_chunks::<4>().0.iter().map(|w| u32::from_be_bytes(*w));
-        let mut word = || words.next().unwrap_or_default();
-        let (root_delay, root_dispersion, refid) = (word(), word(), word());
-        let mut stamp = || {
-            let seconds = u64::from(word());
-            NtpTimestamp::from_bits(seconds << 32 | u64::from(word()))
+        let &[flags, stratum, poll, precision, ..] = head;
+        let word = |chunk: Option<&[u8; 4]>| chunk.map_or(0, |word| u32::from_be_bytes(*word));
+        let words = head.as_chunks::<4>().0;
+        let stamps = head.as_chunks::<8>().0;
+        let stamp = |place: usize| {
+            NtpTimestamp::from_bits(stamps.get(place).map_or(0, |stamp| u64::from_be_bytes(*stamp)))
         };
         Ok(Self {
             leap: Leap::from_bits(flags >> 6),
@@ -83,39 +80,30 @@ impl Header {
             stratum: Stratum::new(stratum),
             poll: LogInterval::from_log2(i8::from_be_bytes([poll])),
             precision: LogInterval::from_log2(i8::from_be_bytes([precision])),
-            root_delay: NtpShort::from_bits(root_delay),
-            root_dispersion: NtpShort::from_bits(root_dispersion),
-            refid: RefId::from_bits(refid),
-            reference: stamp(),
-            origin: stamp(),
-            receive: stamp(),
-            transmit: stamp(),
+            root_delay: NtpShort::from_bits(word(words.get(1))),
+            root_dispersion: NtpShort::from_bits(word(words.get(2))),
+            refid: RefId::from_bits(word(words.get(3))),
+            reference: stamp(2),
+            origin: stamp(3),
+            receive: stamp(4),
+            transmit: stamp(5),
         })
     }
 
     /// The 48 bytes of the packet.
     pub fn emit(&self) -> [u8; HEADER_LEN] {
         let mut bytes = [0; HEADER_LEN];
-        let flags = self.leap.to_bits() << 6 | self.version.get() << 3 | self.mode.to_bits();
-        let first = [
-            flags,
-            self.stratum.get(),
-            self.poll.log2().to_be_bytes()[0],
-            self.precision.log2().to_be_bytes()[0],
-        ];
-        let fields = first
-            .into_iter()
-            .chain(self.root_delay.to_bits().to_be_bytes())
-            .chain(self.root_dispersion.to_bits().to_be_bytes())
-            .chain(self.refid.to_bytes())
-            .chain(
-                [self.reference, self.origin, self.receive, self.transmit]
-                    .into_iter()
-                    .flat_map(|t| t.to_bits().to_be_bytes()),
-            );
-        for (slot, byte) in bytes.iter_mut().zip(fields) {
-            *slot = byte;
-        }
+        bytes[0] = self.leap.to_bits() << 6 | self.version.get() << 3 | self.mode.to_bits();
+        bytes[1] = self.stratum.get();
+        bytes[2] = self.poll.log2().to_be_bytes()[0];
+        bytes[3] = self.precision.log2().to_be_bytes()[0];
+        bytes[4..8].copy_from_slice(&self.root_delay.to_bits().to_be_bytes());
+        bytes[8..12].copy_from_slice(&self.root_dispersion.to_bits().to_be_bytes());
+        bytes[12..16].copy_from_slice(&self.refid.to_bytes());
+        bytes[16..24].copy_from_slice(&self.reference.to_bits().to_be_bytes());
+        bytes[24..32].copy_from_slice(&self.origin.to_bits().to_be_bytes());
+        bytes[32..40].copy_from_slice(&self.receive.to_bits().to_be_bytes());
+        bytes[40..48].copy_from_slice(&self.transmit.to_bits().to_be_bytes());
         bytes
     }
 

@@ -23,7 +23,7 @@ fn while_served(host: &Host, work: impl FnOnce()) {
         let server = scope.spawn(|| {
             host.inside(|| {
                 let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 123));
-                let responder = Responder::open(address, TimeDelta::from_secs(AHEAD)).unwrap();
+                let mut responder = Responder::open(address, TimeDelta::from_secs(AHEAD)).unwrap();
                 let mut rng = KernelRng::default();
                 while !done.load(Ordering::Relaxed) {
                     let soon = clock::mono() + TimeDelta::from_nanos(50_000_000);

@@ -2,7 +2,7 @@
 //!
 //! A body panics when a rule is broken; that the parsers do not panic by themselves is a rule too.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ntpbox::auth::{AuthError, Dialect, KeyRing};
 use ntpbox::client::cmdmon::{ntp_data_parts, server_counters};
@@ -10,11 +10,15 @@ use ntpbox::client::mode6::catalogue::{self, Subject, status_words};
 use ntpbox::client::mode6::peers::peer_row;
 use ntpbox::client::mode6::{Patience, Request as Question, Session};
 use ntpbox::config::chrony_conf::{Files, parse_words};
+use ntpbox::engine::access::Network;
+use ntpbox::engine::clients::RateLimit;
 use ntpbox::engine::rng::SplitMix;
-use ntpbox::engine::server::{Service, Silence, Snapshot, answer};
+use ntpbox::engine::server::{Instant, Remembering, Reply, Request, Server, Silence, Snapshot, Stamp};
 use ntpbox::report::NtpqValue;
-use ntpbox::types::{KeyId, Leap, LogInterval, Mode, MonoTime, NtpShort, RefId, Stratum, Timestamp};
-use ntpbox::wire::cmdmon::{Refusal, Reply, Request, VERSION, parse_reply, parse_request};
+use ntpbox::types::{KeyId, LogInterval, Mode, MonoTime, Stratum, TimeDelta, Timestamp};
+use ntpbox::wire::cmdmon::{
+    Refusal, Reply as CommandReply, Request as Command, VERSION, parse_reply, parse_request,
+};
 use ntpbox::wire::ext::{Follows, Tail, Trailer};
 use ntpbox::wire::mode6::vars::{MAX_NAME, MAX_VALUE, variables};
 use ntpbox::wire::mode6::{self, Align, AssocId, Opcode, Packet, parse_associations};
@@ -144,53 +148,97 @@ fn chrony_conf(data: &[u8]) {
     }
 }
 
-/// Whatever is asked: an answer is no longer than the request, belongs to it and to nobody else; the rest is silence.
+/// Whatever is asked, in any order and pace: an answer is no longer than the request, belongs to it and to nobody else; the
+/// rest is silence. The bytes are a list of packets, each with its length and its sender's behaviour before it.
 fn server(data: &[u8]) {
-    let received = Timestamp::from_unix(1_795_000_000, 5);
-    let snapshot = Snapshot {
-        leap: Leap::None,
-        stratum: Stratum::new(3),
-        precision: LogInterval::from_log2(data.first().map_or(-20, |byte| i8::from_be_bytes([*byte]))),
-        root_delay: NtpShort::ONE,
-        root_dispersion: NtpShort::ONE,
-        refid: RefId::from_bits(0x7F7F_0101),
-        reference: received,
-    };
-    let (keys, _) = KeyRing::parse(b"1 MD5 ASCII:hello\n2 SHA256 ASCII:world\n", Dialect::Chrony);
-    let service = Service { snapshot: &snapshot, keys: &keys, least_poll: None };
-    // a port that is not NTP's: version 1 in mode 0 is a client
-    let reply = match answer(data, 1024, received, received, &service, &mut SplitMix::new(1)) {
-        Ok(reply) => {
-            assert!(reply.len() <= data.len());
-            Header::parse(&reply).expect("at least 48 bytes")
+    let mut rng = SplitMix::new(1);
+    let limit = RateLimit { interval: 0, burst: 4, leak: 1, kod: 1 };
+    let remembering = Remembering { bytes: Some(4096), ntp: Some(limit), command: Some(limit) };
+    let precision = data.first().map_or(-20, |byte| i8::from_be_bytes([*byte]));
+    let mut server = Server::new(remembering, LogInterval::from_log2(precision), &mut rng);
+    server.access.set(Network::new([0, 0, 0, 0].into(), 0), true);
+    server.keys = KeyRing::parse(b"1 MD5 ASCII:hello\n2 SHA256 ASCII:world\n", Dialect::Chrony).0;
+    let mut now = Instant { clock: Timestamp::from_unix(1_795_000_000, 5), mono: MonoTime::ZERO };
+    server.set_snapshot(
+        Snapshot::local(Stratum::new(3), LogInterval::from_log2(precision), now.clock),
+        &mut rng,
+    );
+    let mut last: Option<Reply> = None;
+    let mut rest = data.get(1..).unwrap_or_default();
+    while let Some((&[high, low, sender], after)) = rest.split_first_chunk::<3>() {
+        let (packet, after) =
+            after.split_at(usize::from(u16::from_be_bytes([high & 7, low])).min(after.len()));
+        rest = after;
+        let pause = TimeDelta::from_millis(i64::from(sender) << 3);
+        now = Instant { clock: now.clock + pause, mono: now.mono + pause };
+        let mut packet = packet.to_vec();
+        // a client that takes up what it was told, which no fuzzer would guess
+        if let (Some(reply), Some(origin), true) = (&last, packet.get_mut(24..32), high & 0x80 != 0) {
+            origin.copy_from_slice(&reply[32..40]);
         }
+        if high & 0x40 != 0 {
+            let _ =
+                server.keys.sign_packet(KeyId::new(1 + u32::from(sender & 1)), &mut packet, Dialect::Chrony);
+        }
+        // a port that is not NTP's: version 1 in mode 0 is a client
+        let from = SocketAddr::from(([192, 0, 2, sender & 3], 1024));
+        let request = Request { bytes: &packet, from, received: now.clock, stamp: Stamp::Kernel };
+        let reply = server.answer(&request, now, &mut rng);
+        judge(&packet, &reply);
+        if let Ok(reply) = reply {
+            if high & 0x20 != 0 {
+                let told = server.transmitted(&reply, now.clock);
+                assert!(!told || reply.wants_stamp);
+            }
+            last = Some(reply);
+        } else {
+            server.transmitted(&packet, now.clock);
+            server.command(Some(from.ip()), now.mono, &mut rng);
+        }
+    }
+    let statistics = server.statistics();
+    let counters = statistics.counters;
+    assert!(counters.ntp_drops <= counters.ntp_hits && counters.interleaved <= statistics.counters.ntp_hits);
+    assert_eq!(counters.daemon_rx + counters.kernel_rx, counters.daemon_tx + counters.kernel_tx);
+    let page = server.clients().expect("a log is kept").page(0, 8, usize::MAX, 1, true, now.mono);
+    assert!(page.clients.len() <= 4);
+}
+
+/// Whether an answer, or that there is none, is right for a request.
+fn judge(packet: &[u8], reply: &Result<Reply, Silence>) {
+    let bytes = match reply {
+        Ok(reply) => reply,
         Err(silence) => {
-            let plain_request = data.len() == HEADER_LEN
-                && matches!(data[0] & 7, 1 | 3)
-                && (1..=4).contains(&(data[0] >> 3 & 7));
-            assert!(!plain_request, "{silence:?}");
+            let plain_request = packet.len() == HEADER_LEN
+                && matches!(packet[0] & 7, 1 | 3)
+                && (1..=4).contains(&(packet[0] >> 3 & 7));
+            assert!(!plain_request || *silence == Silence::Limited, "{silence:?}");
             assert_eq!(
-                silence == Silence::Length,
-                data.len() < HEADER_LEN || data.len() > 1140 || !data.len().is_multiple_of(4)
+                *silence == Silence::Length,
+                packet.len() < HEADER_LEN || packet.len() > 1140 || !packet.len().is_multiple_of(4)
             );
             return;
         }
     };
-    let request = Header::parse(data).expect("it was answered");
-    assert!(data.len() >= HEADER_LEN);
-    assert_eq!((reply.version, reply.origin, reply.poll), (request.version, request.transmit, request.poll));
+    assert!(bytes.len() <= packet.len());
+    let reply = Header::parse(bytes).expect("at least 48 bytes");
+    let request = Header::parse(packet).expect("it was answered");
+    assert_eq!((reply.version, reply.poll), (request.version, request.poll.max(LogInterval::from_log2(0))));
+    assert!([request.transmit, request.receive].contains(&reply.origin));
     assert!(matches!(
         (request.mode, reply.mode),
         (Mode::Client | Mode::Reserved, Mode::Server) | (Mode::SymmetricActive, Mode::SymmetricPassive)
     ));
-    assert!(reply.transmit.wrapping_since(reply.receive).as_nanos() >= 0);
+    assert_eq!((reply.receive.to_bits() & 1, reply.transmit.to_bits() & 1), (1, 0));
+    let interleaved = reply.origin != request.transmit;
+    assert!(interleaved || reply.transmit.wrapping_since(reply.receive).as_nanos() >= 0);
 }
 
 /// A request that is understood has the length that some client sends, and is the same when we send it.
 fn cmdmon_request(data: &[u8]) {
     match parse_request(data) {
         Ok(packet) => {
-            let (newest, least) = Request::lengths(packet.request.code()).expect("it was understood");
+            let (newest, least) = Command::lengths(packet.request.code()).expect("it was understood");
             assert!(packet.length == data.len() && least <= data.len() && least <= newest);
             let again = packet.request.encode(VERSION, packet.sequence, 0);
             assert_eq!(again.len(), newest);
@@ -212,7 +260,7 @@ fn cmdmon_reply(data: &[u8]) {
     let Ok((header, reply)) = parse_reply(data) else { return };
     let _ = (ntp_data_parts(&reply), server_counters(&reply));
     let again = reply.encode(header.command, header.sequence, header.status);
-    if let Some(length) = Reply::length(reply.code()) {
+    if let Some(length) = CommandReply::length(reply.code()) {
         assert!(again.len() == length && length <= data.len());
     }
     let (header_again, reply_again) = parse_reply(&again).expect("our own reply");

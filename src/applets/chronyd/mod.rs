@@ -12,12 +12,14 @@
 
 mod args;
 mod files;
+mod serving;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use self::args::{Args, Parsed, Task};
 use self::files::Disk;
+use self::serving::{binding, remembering};
 use super::io::Io;
 use super::output::{Answer, print_json};
 use super::{Applet, Invocation, Kind, Outcome, VERSION};
@@ -26,7 +28,7 @@ use crate::config::chrony_conf::{self, Parsed as Configured};
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::model::{AccessRule, Config, Scope};
 use crate::driver::lifecycle::{Begun, Fatal, Life, Opening, absolute};
-use crate::driver::server::{Ended, Server, Serving};
+use crate::driver::server::{Ended, Server};
 use crate::engine::access::{Network, Table};
 use crate::report::chronyd::Check;
 use crate::report::{ErrorReport, ReportSchema};
@@ -36,7 +38,7 @@ use crate::sys::net::Family;
 use crate::sys::supervisor::{self, Supervisor};
 use crate::sys::user::{self, Capability};
 use crate::sys::{Errno, SysError, clock, file, ports};
-use crate::types::{KeyId, LogInterval, Stratum, TimeDelta};
+use crate::types::{KeyId, Stratum, TimeDelta};
 
 /// The report of this applet.
 pub const SCHEMA: ReportSchema = ReportSchema::of::<Check>("ntpbox/chronyd.check/1");
@@ -308,17 +310,22 @@ fn serve(args: &Args, configured: &Configured, life: &mut Life) -> Result<Outcom
     let access = access(config);
     let addresses = addresses(args, config, &access);
     let local = config.local.map(|local| Stratum::new(local.stratum));
-    let least_poll =
-        config.ratelimit.map(|limit| LogInterval::from_log2(i8::try_from(limit.interval).unwrap_or(0)));
     let key_file = config.words.keyfile.as_deref().map(absolute);
     let keys = keys(config, life);
-    let mut server = Server::open(&addresses, Serving { access, keys, local, least_poll })
-        .map_err(|error| port_taken(&error))?;
-    if server.sockets() == 0 && !addresses.is_empty() {
+    let mut server = Server::new(remembering(config), binding(config));
+    server.engine().access = access;
+    server.engine().keys = keys;
+    server.set_local(local);
+    server.listen(&addresses).map_err(|error| port_taken(&error))?;
+    for address in server.missing() {
+        life.line(Level::Warning, &format!("Could not open NTP socket on {address}"));
+    }
+    let waits = server.missing().next().is_some();
+    if server.sockets() == 0 && !waits && !addresses.is_empty() {
         return Err(Fatal("Could not open NTP sockets".to_owned()));
     }
     let commands = config.integers.cmdport != 0 || config.command_socket.is_some();
-    if server.sockets() == 0 && !commands && config.sources.is_empty() && args.timeout.is_none() {
+    if addresses.is_empty() && !commands && config.sources.is_empty() && args.timeout.is_none() {
         return Err(Fatal("Nothing to do".to_owned()));
     }
     for (source, _) in &config.sources {

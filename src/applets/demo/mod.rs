@@ -53,7 +53,7 @@ fn run(invocation: &Invocation, io: &mut Io) -> Outcome {
     if let Err(outcome) = native::parse(command(), SCHEMA.name, invocation, io) {
         return outcome;
     }
-    let shown = open().and_then(|(servers, port)| show(&servers, port, invocation, io));
+    let shown = open().and_then(|(mut servers, port)| show(&mut servers, port, invocation, io));
     let report = match shown {
         Ok(report) => report,
         Err(error) => return native::fail_sys(SCHEMA.name, &error, &[], invocation, io),
@@ -101,7 +101,7 @@ fn open_at_one_port() -> Result<(Vec<Responder>, u16), SysError> {
 
 /// Runs the script; under `--json` nothing is printed on the way.
 fn show(
-    servers: &[Responder],
+    servers: &mut [Responder],
     port: u16,
     invocation: &Invocation,
     io: &mut Io,

@@ -81,6 +81,11 @@ impl ReceiveBatch {
         )
     }
 
+    /// When the last [`UdpSocket::receive_batch`] returned.
+    pub fn read_at(&self) -> Timestamp {
+        self.read_at
+    }
+
     /// Points every header at its buffers, with their full lengths.
     fn arm(&mut self) {
         let payloads = self.frames.payloads.chunks_exact_mut(self.frames.payload_len.max(1));
@@ -112,6 +117,7 @@ struct Slot {
     len: usize,
     to: SocketAddr,
     from: Option<IpAddr>,
+    stamp: bool,
 }
 
 /// Why a packet was not put into a batch.
@@ -137,8 +143,8 @@ pub struct Sent {
 impl SendBatch {
     /// Room for `count` packets of at most `payload_len` bytes.
     pub fn new(count: usize, payload_len: usize) -> Self {
-        let nobody =
-            Slot { len: 0, to: SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0), from: None };
+        let to = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+        let nobody = Slot { len: 0, to, from: None, stamp: false };
         Self { frames: Frames::new(count, payload_len), slots: vec![nobody; count].into() }
     }
 
@@ -157,9 +163,16 @@ impl SendBatch {
         let slot = self.slots.get_mut(self.frames.filled).ok_or(Refused::Full)?;
         let room = self.frames.payloads.get_mut(start..start + bytes.len()).ok_or(Refused::Full)?;
         room.copy_from_slice(bytes);
-        *slot = Slot { len: bytes.len(), to, from };
+        *slot = Slot { len: bytes.len(), to, from, stamp: false };
         self.frames.filled += 1;
         Ok(())
+    }
+
+    /// Has the kernel tell when the last packet that was put in leaves ([`UdpSocket::transmitted`]); not on Linux before 4.7.
+    pub fn stamp_last(&mut self) {
+        if let Some(slot) = self.frames.filled.checked_sub(1).and_then(|last| self.slots.get_mut(last)) {
+            slot.stamp = true;
+        }
     }
 
     /// Packets in the batch.
@@ -181,7 +194,7 @@ impl SendBatch {
     }
 
     /// Points the headers of the packets at their buffers.
-    fn arm(&mut self) {
+    fn arm(&mut self, stamps: bool) {
         let payloads = self.frames.payloads.chunks_exact(self.frames.payload_len.max(1));
         let buffers = self.frames.names.iter_mut().zip(self.frames.controls.iter_mut()).zip(payloads);
         let slots = self
@@ -198,8 +211,9 @@ impl SendBatch {
             header.msg_name = name.as_mut_ptr();
             header.msg_iov = ptr::from_mut(part);
             header.msg_iovlen = 1;
-            header.msg_controllen = slot.from.map_or(0, |from| control.encode_source(from)) as _;
-            header.msg_control = if slot.from.is_some() { control.as_mut_ptr() } else { ptr::null_mut() };
+            let len = control.encode(slot.from, slot.stamp && stamps);
+            header.msg_controllen = len as _;
+            header.msg_control = if len > 0 { control.as_mut_ptr() } else { ptr::null_mut() };
         }
     }
 }
@@ -233,7 +247,7 @@ impl UdpSocket {
     /// Where `sendmmsg` fails (EBADF, ENOSYS, EINVAL) while `sendmsg` of the same packet works, it is not tried again on this socket.
     pub fn send_batch(&self, batch: &mut SendBatch) -> Sent {
         if !self.one_by_one.get() {
-            batch.arm();
+            batch.arm(!self.unstamped.get());
         }
         let mut outcome = Sent::default();
         let mut next = 0;
@@ -269,9 +283,14 @@ impl UdpSocket {
         match Errno::result(sent) {
             Ok(sent) => Ok(usize::try_from(sent).unwrap_or(0)),
             Err(Errno::EBADF | Errno::ENOSYS | Errno::EINVAL) => {
-                // the call or the packet? The packet alone tells
+                // the call, the wish for a stamp, or the packet? The packet alone tells
+                let stamped = !self.unstamped.get();
                 let sent = self.send_one(batch, first)?;
-                self.one_by_one.set(true);
+                if stamped && self.unstamped.get() {
+                    batch.arm(false);
+                } else {
+                    self.one_by_one.set(true);
+                }
                 Ok(sent)
             }
             Err(errno) => Err(errno),
@@ -280,7 +299,18 @@ impl UdpSocket {
 
     fn send_one(&self, batch: &SendBatch, index: usize) -> Result<usize, Errno> {
         let Some(slot) = batch.slots.get(index) else { return Ok(0) };
-        message::send(self.as_raw_fd(), batch.payload(index), Some(slot.to), slot.from).map(|()| 1)
+        let send = |stamp| {
+            message::send(self.as_raw_fd(), batch.payload(index), Some(slot.to), slot.from, stamp).map(|()| 1)
+        };
+        let stamp = slot.stamp && !self.unstamped.get();
+        match send(stamp) {
+            Err(Errno::EINVAL) if stamp => {
+                let sent = send(false)?;
+                self.unstamped.set(true);
+                Ok(sent)
+            }
+            other => other,
+        }
     }
 }
 
@@ -356,6 +386,28 @@ mod tests {
         let mut got = ReceiveBatch::new(4, 8);
         assert_eq!(server.receive_batch(&mut got).unwrap(), 2);
         assert_eq!(got.datagrams().map(|d| d.bytes).collect::<Vec<_>>(), [b"one", b"two"]);
+    }
+
+    #[test]
+    fn the_stamp_of_a_single_packet_can_be_asked_for() {
+        for one_by_one in [false, true] {
+            let (server, client, to) = pair();
+            client.one_by_one.set(one_by_one);
+            let mut batch = SendBatch::new(4, 8);
+            for (bytes, stamp) in [(b"a", false), (b"b", true), (b"c", false)] {
+                batch.push(bytes, to, None).unwrap();
+                if stamp {
+                    batch.stamp_last();
+                }
+            }
+            assert_eq!(client.send_batch(&mut batch), Sent { sent: 3, failed: 0 });
+            let mut got = ReceiveBatch::new(4, 8);
+            assert_eq!(server.receive_batch(&mut got).unwrap(), 3);
+            let mut frame = [0; 128];
+            assert!(client.transmitted(&mut frame).is_some_and(|sent| sent.is_of(b"b")));
+            assert_eq!(client.transmitted(&mut frame), None);
+            assert!(!client.unstamped.get());
+        }
     }
 
     #[test]

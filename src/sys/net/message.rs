@@ -15,8 +15,8 @@ use crate::types::Timestamp;
 
 /// Room for pktinfo (40), three stamps (64) and an extended error with its address (64), and some.
 pub(super) const RECEIVE_CONTROL: usize = 256;
-/// Room for the one pktinfo (40) of a packet that is sent.
-pub(super) const SEND_CONTROL: usize = 48;
+/// Room for the pktinfo (40) of a packet that is sent, and for the flags of its stamp (24).
+pub(super) const SEND_CONTROL: usize = 64;
 
 /// A buffer of control messages, aligned as their headers want it.
 #[repr(C, align(8))]
@@ -118,10 +118,13 @@ impl<const N: usize> Control<N> {
         self.0.as_mut_ptr().cast()
     }
 
-    /// Writes the one message that makes a packet leave from an address; returns the length used.
-    pub(super) fn encode_source(&mut self, from: IpAddr) -> usize {
-        match from {
-            IpAddr::V4(address) => self.encode(
+    /// Writes what a packet is sent with: the address it leaves from, and whether its transmit stamp is wanted. Returns the
+    /// length used.
+    pub(super) fn encode(&mut self, from: Option<IpAddr>, stamp: bool) -> usize {
+        let mut used = match from {
+            None => 0,
+            Some(IpAddr::V4(address)) => self.append(
+                0,
                 libc::IPPROTO_IP,
                 libc::IP_PKTINFO,
                 &libc::in_pktinfo {
@@ -130,7 +133,8 @@ impl<const N: usize> Control<N> {
                     ipi_addr: libc::in_addr { s_addr: 0 },
                 },
             ),
-            IpAddr::V6(address) => self.encode(
+            Some(IpAddr::V6(address)) => self.append(
+                0,
                 libc::IPPROTO_IPV6,
                 libc::IPV6_PKTINFO,
                 &libc::in6_pktinfo {
@@ -138,18 +142,28 @@ impl<const N: usize> Control<N> {
                     ipi6_ifindex: 0,
                 },
             ),
+        };
+        if stamp {
+            let flags = libc::SOF_TIMESTAMPING_TX_SOFTWARE;
+            used += self.append(used, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &flags);
         }
+        used
     }
 
-    fn encode<T: Copy>(&mut self, level: c_int, kind: c_int, value: &T) -> usize {
+    /// Writes a message behind the first `used` bytes, a multiple of the alignment; returns how many it takes.
+    fn append<T: Copy>(&mut self, used: usize, level: c_int, kind: c_int, value: &T) -> usize {
         // SAFETY: CMSG_SPACE and CMSG_LEN are arithmetic.
         let (space, len) = unsafe { (libc::CMSG_SPACE(len_of::<T>()), libc::CMSG_LEN(len_of::<T>())) };
         let space = usize::try_from(space).unwrap_or(usize::MAX);
-        debug_assert!(space <= N);
-        self.0 = [0; N];
-        // SAFETY: the buffer is aligned for cmsghdr and longer than header and value.
+        let Some(room) = used.checked_add(space).and_then(|end| self.0.get_mut(used..end)) else {
+            debug_assert!(false, "no room for a control message");
+            return 0;
+        };
+        // what pads the value must not be the rest of an earlier one
+        room.fill(0);
+        // SAFETY: the room is aligned for cmsghdr, as the buffer and all lengths are, and as long as header and value.
         unsafe {
-            let header: *mut cmsghdr = self.0.as_mut_ptr().cast();
+            let header: *mut cmsghdr = room.as_mut_ptr().cast();
             (*header).cmsg_level = level;
             (*header).cmsg_type = kind;
             (*header).cmsg_len = len as _;
@@ -229,6 +243,7 @@ pub(super) fn send(
     bytes: &[u8],
     to: Option<SocketAddr>,
     from: Option<IpAddr>,
+    stamp: bool,
 ) -> Result<(), Errno> {
     let mut name = to.map(Name::of);
     let mut control = Control::<SEND_CONTROL>::new();
@@ -240,8 +255,9 @@ pub(super) fn send(
         header.msg_name = name.as_mut_ptr();
         header.msg_namelen = *len;
     }
-    if let Some(from) = from {
-        header.msg_controllen = control.encode_source(from) as _;
+    let len = control.encode(from, stamp);
+    if len > 0 {
+        header.msg_controllen = len as _;
         header.msg_control = control.as_mut_ptr();
     }
     loop {
@@ -332,10 +348,11 @@ mod tests {
 
     #[test]
     fn a_source_address_reads_back_as_the_local_address() {
-        for text in ["192.0.2.1", "2001:db8::1"] {
+        let both = ["192.0.2.1", "2001:db8::1"].into_iter().flat_map(|text| [(text, false), (text, true)]);
+        for (text, stamp) in both {
             let address: IpAddr = text.parse().unwrap();
             let mut control = Control::<SEND_CONTROL>::new();
-            let len = control.encode_source(address);
+            let len = control.encode(Some(address), stamp);
             let said = control.decode(len);
             assert_eq!(said, Said { to: Some(address), ..Said::default() });
             // cut anywhere: nothing, never a panic
