@@ -6,12 +6,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::random::KernelRng;
 use crate::engine::access::Network;
 use crate::engine::rng::Rng;
-use crate::engine::server::{Instant, Remembering, Request, Server, Snapshot, Stamp};
+use crate::engine::server::{Remembering, Request, Server, Snapshot, Stamp};
 use crate::sys::child::{Child, Finished};
 use crate::sys::net::{Family, StampSource, UdpOptions, UdpSocket};
 use crate::sys::wait::{Woken, wait};
 use crate::sys::{SysError, clock};
-use crate::types::{LogInterval, MonoTime, Stratum, TimeDelta};
+use crate::types::{LogInterval, MonoTime, Now, Stratum, TimeDelta};
 
 /// One byte more than the longest request: a longer one is seen to be longer.
 const BUFFER: usize = 1141;
@@ -63,18 +63,16 @@ impl Responder {
                 Err(_) => continue,
             };
             let now = clock::now();
-            let snapshot = Snapshot::local(Stratum::new(10), precision, now);
-            self.server.set_snapshot(
-                Snapshot { ahead: self.ahead, reference: snapshot.reference + self.ahead, ..snapshot },
-                rng,
-            );
+            let snapshot = Snapshot::local(Stratum::new(10), precision, now, rng);
+            let reference = snapshot.reference + self.ahead;
+            self.server.set_snapshot(Snapshot { ahead: self.ahead, reference, ..snapshot });
             let stamp = match datagram.stamp {
                 StampSource::Kernel => Stamp::Kernel,
                 StampSource::Daemon => Stamp::Daemon,
             };
             let request =
                 Request { bytes: datagram.bytes, from: datagram.from, received: datagram.received, stamp };
-            let leaves = Instant { clock: now, mono: clock::mono() };
+            let leaves = Now { clock: now, mono: clock::mono() };
             let reply = self.server.answer(&request, leaves, rng);
             let sent = reply.map(|reply| self.socket.send_to(&reply, datagram.from, datagram.to));
             answered += usize::from(matches!(sent, Ok(Ok(()))));

@@ -8,15 +8,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::random::KernelRng;
 use super::responder::precision;
-use crate::engine::server::{
-    self as engine, Instant, MAX_REPLY, MAX_REQUEST, Request, Silence, Snapshot, Stamp,
-};
+use crate::engine::server::{self as engine, MAX_REPLY, MAX_REQUEST, Request, Silence, Snapshot, Stamp};
 use crate::sys::net::batch::{ReceiveBatch, SendBatch};
 use crate::sys::net::{Datagram, StampSource, UdpOptions, UdpSocket};
 use crate::sys::signal::Signal;
 use crate::sys::wait::{Woken, wait};
 use crate::sys::{Errno, SysError, clock, interface, signal};
-use crate::types::{MonoTime, Stratum, TimeDelta, Timestamp};
+use crate::types::{MonoTime, Now, Stratum, TimeDelta, Timestamp};
 
 pub use crate::engine::server::Remembering;
 
@@ -146,7 +144,7 @@ impl Server {
     /// Serves this from now on.
     pub fn set_snapshot(&mut self, snapshot: Snapshot) {
         self.local = None;
-        self.engine.set_snapshot(snapshot, &mut self.rng);
+        self.engine.set_snapshot(snapshot);
     }
 
     /// Serves the host's clock as it is (`local`); `None`: says that it is not synchronised.
@@ -163,10 +161,10 @@ impl Server {
     fn renew(&mut self, now: Timestamp) {
         let precision = self.engine.snapshot().precision;
         let snapshot = match self.local {
-            Some(stratum) => Snapshot::local(stratum, precision, now),
+            Some(stratum) => Snapshot::local(stratum, precision, now, &mut self.rng),
             None => Snapshot::unsynchronised(precision),
         };
-        self.engine.set_snapshot(snapshot, &mut self.rng);
+        self.engine.set_snapshot(snapshot);
     }
 
     /// What to wait for: any of these can be read or has an error to fetch.
@@ -255,7 +253,7 @@ impl Server {
         let Self { engine, endpoints, incoming, outgoing, rng, unsent, per_send, .. } = self;
         let Some(socket) = endpoints.get(place).and_then(|endpoint| endpoint.socket.as_ref()) else { return };
         engine.prepare(now);
-        let mut leaves = Instant { clock: now, mono: clock::mono() };
+        let mut leaves = Now { clock: now, mono: clock::mono() };
         let mut stamped = false;
         for datagram in incoming.datagrams() {
             let stamp = match datagram.stamp {

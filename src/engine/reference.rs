@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::options::Local;
 use super::rng::Rng;
 use super::server::Snapshot;
-use crate::types::{Leap, LogInterval, MonoTime, Now, NtpShort, RefId, Stratum, TimeDelta, Timestamp};
+use crate::types::{Frequency, Leap, LogInterval, MonoTime, Now, RefId, Secs, Stratum, TimeDelta, Timestamp};
 
 /// Reference ID of a clock that follows nothing (127.127.1.1).
 const LOCAL_REFID: u32 = 0x7F7F_0101;
@@ -275,23 +275,31 @@ impl Reference {
         tracking
     }
 
-    /// What the server says about our clock.
+    /// What the server says about our clock, were it right: what it is known to be off by is left to the caller.
     pub fn snapshot(&self, estimated: Timestamp, mono: MonoTime, precision: LogInterval) -> Snapshot {
         let tracking = self.tracking(estimated, mono);
+        let rate = tracking.skew + tracking.residual.abs() + self.max_clock_error;
+        let dispersion_rate =
+            self.synchronised.filter(|_| tracking.root_dispersion > 0.0).and_then(|_| Frequency::new(rate));
+        let dispersion_rate = dispersion_rate.unwrap_or(Frequency::ZERO);
         Snapshot {
             leap: tracking.leap,
             stratum: Stratum::new(tracking.stratum),
             precision,
-            root_delay: short(tracking.root_delay),
-            root_dispersion: short(tracking.root_dispersion),
+            root_delay: secs(tracking.root_delay),
+            root_dispersion: secs(tracking.root_dispersion),
+            dispersion_rate,
             refid: tracking.refid,
             reference: tracking.time.unwrap_or(Timestamp::UNIX_EPOCH),
+            at: estimated,
+            ahead: TimeDelta::ZERO,
+            ahead_rate: Frequency::ZERO,
         }
     }
 }
 
-fn short(secs: f64) -> NtpShort {
-    NtpShort::from_secs_ceil(crate::types::Secs::new(secs).unwrap_or_default())
+fn secs(secs: f64) -> Secs {
+    Secs::new(secs).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use super::interleave::Pairs;
 use super::rng::Rng;
 use crate::auth::{Dialect, DigestLength, KeyRing};
 use crate::types::{
-    Frequency, KeyId, Leap, LogInterval, Mode, MonoTime, NtpShort, NtpTimestamp, RefId, Secs, Stratum,
+    Frequency, KeyId, Leap, LogInterval, Mode, MonoTime, Now, NtpShort, NtpTimestamp, RefId, Secs, Stratum,
     TimeDelta, Timestamp, Version,
 };
 use crate::wire::ext::{MAX_MAC, Tail, Trailer};
@@ -52,7 +52,8 @@ pub struct Snapshot {
     pub dispersion_rate: Frequency,
     /// Where its time comes from.
     pub refid: RefId,
-    /// When the clock was last corrected, in served time; [`Timestamp::UNIX_EPOCH`]: never.
+    /// When the clock was last corrected, in served time, less up to a second at random, so that it does not give away what
+    /// was sent when; [`Timestamp::UNIX_EPOCH`]: never.
     pub reference: Timestamp,
     /// When these facts held, by the host's clock.
     pub at: Timestamp,
@@ -81,14 +82,15 @@ impl Snapshot {
     }
 
     /// A clock that follows nothing but itself (`local`): corrected a second ago, without an error.
-    pub fn local(stratum: Stratum, precision: LogInterval, now: Timestamp) -> Self {
+    pub fn local(stratum: Stratum, precision: LogInterval, now: Timestamp, rng: &mut dyn Rng) -> Self {
+        let blur = i64::try_from(rng.next_u64() % 1_000_000_000).unwrap_or(0);
         Self {
             leap: Leap::None,
             stratum,
             root_delay: Secs::ZERO,
             root_dispersion: Secs::ZERO,
             refid: RefId::from_bits(0x7F7F_0101),
-            reference: now - TimeDelta::from_secs(1),
+            reference: now - TimeDelta::from_secs(1) - TimeDelta::from_nanos(blur),
             at: now,
             ..Self::unsynchronised(precision)
         }
@@ -166,15 +168,6 @@ pub struct Request<'a> {
     pub received: Timestamp,
     /// Who says so.
     pub stamp: Stamp,
-}
-
-/// The reading of both clocks that a batch of requests is answered by.
-#[derive(Debug, Clone, Copy)]
-pub struct Instant {
-    /// The host's clock.
-    pub clock: Timestamp,
-    /// The clock that never steps.
-    pub mono: MonoTime,
 }
 
 /// A reply's bytes.
@@ -304,24 +297,19 @@ impl Server {
             reference: NtpTimestamp::ZERO,
             counters: Counters::default(),
         };
-        new.set_snapshot(snapshot, rng);
+        new.set_snapshot(snapshot);
         new
     }
 
     /// Replaces what is said about the clock.
-    ///
-    /// The reference time is moved back by up to a second at random, so that it does not give away what was sent when.
-    pub fn set_snapshot(&mut self, snapshot: Snapshot, rng: &mut dyn Rng) {
+    pub fn set_snapshot(&mut self, snapshot: Snapshot) {
         self.snapshot = snapshot;
         // 2⁻³² s is the lowest bit; a precision of a second or worse leaves the seconds alone
         let bits = u32::try_from(32 + i32::from(snapshot.precision.log2())).unwrap_or(0).min(32);
         self.below = ((1_u64 << bits) - 1) & !1;
         self.reference = match snapshot.reference {
             Timestamp::UNIX_EPOCH => NtpTimestamp::ZERO,
-            reference => {
-                let stamp = NtpTimestamp::from_timestamp(reference).to_bits();
-                NtpTimestamp::from_bits(stamp.wrapping_sub(rng.next_u64() >> 32))
-            }
+            reference => NtpTimestamp::from_timestamp(reference),
         };
         self.prepare(snapshot.at);
     }
@@ -343,12 +331,7 @@ impl Server {
     /// # Errors
     /// Why there is none.
     #[inline]
-    pub fn answer(
-        &mut self,
-        request: &Request<'_>,
-        now: Instant,
-        rng: &mut dyn Rng,
-    ) -> Result<Reply, Silence> {
+    pub fn answer(&mut self, request: &Request<'_>, now: Now, rng: &mut dyn Rng) -> Result<Reply, Silence> {
         let bytes = request.bytes;
         if bytes.len() > MAX_REQUEST || !bytes.len().is_multiple_of(4) {
             return Err(Silence::Length);

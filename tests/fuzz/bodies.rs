@@ -13,9 +13,9 @@ use ntpbox::config::chrony_conf::{Files, parse_words};
 use ntpbox::engine::access::Network;
 use ntpbox::engine::clients::RateLimit;
 use ntpbox::engine::rng::SplitMix;
-use ntpbox::engine::server::{Instant, Remembering, Reply, Request, Server, Silence, Snapshot, Stamp};
+use ntpbox::engine::server::{Remembering, Reply, Request, Server, Silence, Snapshot, Stamp};
 use ntpbox::report::NtpqValue;
-use ntpbox::types::{KeyId, LogInterval, Mode, MonoTime, Stratum, TimeDelta, Timestamp};
+use ntpbox::types::{KeyId, LogInterval, Mode, MonoTime, Now, Stratum, TimeDelta, Timestamp};
 use ntpbox::wire::cmdmon::{
     Refusal, Reply as CommandReply, Request as Command, VERSION, parse_reply, parse_request,
 };
@@ -158,11 +158,9 @@ fn server(data: &[u8]) {
     let mut server = Server::new(remembering, LogInterval::from_log2(precision), &mut rng);
     server.access.set(Network::new([0, 0, 0, 0].into(), 0), true);
     server.keys = KeyRing::parse(b"1 MD5 ASCII:hello\n2 SHA256 ASCII:world\n", Dialect::Chrony).0;
-    let mut now = Instant { clock: Timestamp::from_unix(1_795_000_000, 5), mono: MonoTime::ZERO };
-    server.set_snapshot(
-        Snapshot::local(Stratum::new(3), LogInterval::from_log2(precision), now.clock),
-        &mut rng,
-    );
+    let mut now = Now { clock: Timestamp::from_unix(1_795_000_000, 5), mono: MonoTime::ZERO };
+    let precision = LogInterval::from_log2(precision);
+    server.set_snapshot(Snapshot::local(Stratum::new(3), precision, now.clock, &mut rng));
     let mut last: Option<Reply> = None;
     let mut rest = data.get(1..).unwrap_or_default();
     while let Some((&[high, low, sender], after)) = rest.split_first_chunk::<3>() {
@@ -170,7 +168,7 @@ fn server(data: &[u8]) {
             after.split_at(usize::from(u16::from_be_bytes([high & 7, low])).min(after.len()));
         rest = after;
         let pause = TimeDelta::from_millis(i64::from(sender) << 3);
-        now = Instant { clock: now.clock + pause, mono: now.mono + pause };
+        now = Now { clock: now.clock + pause, mono: now.mono + pause };
         let mut packet = packet.to_vec();
         // a client that takes up what it was told, which no fuzzer would guess
         if let (Some(reply), Some(origin), true) = (&last, packet.get_mut(24..32), high & 0x80 != 0) {

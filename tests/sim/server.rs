@@ -1,14 +1,19 @@
 //! A server with a perfect clock, or one that lies: it answers by the crate's own `engine::server`.
 
-use ntpbox::auth::KeyRing;
-use ntpbox::engine::server::{Service, Snapshot, answer};
-use ntpbox::types::{Leap, LogInterval, NtpShort, RefId, Stratum, TimeDelta};
+use std::net::{Ipv4Addr, SocketAddr};
+
+use ntpbox::engine::access::Network;
+use ntpbox::engine::rng::SplitMix;
+use ntpbox::engine::server::{Remembering, Request, Server as Engine, Snapshot, Stamp};
+use ntpbox::types::{Leap, LogInterval, Now, RefId, Secs, Stratum, TimeDelta, Timestamp};
 use ntpbox::wire::ntp::{Header, Kiss};
 
 use super::world::{Host, HostId, Node};
 
-/// UDP port of the clients.
-const CLIENT_PORT: u16 = 40_000;
+/// Where all clients seem to ask from.
+const CLIENT: (Ipv4Addr, u16) = (Ipv4Addr::new(10, 0, 0, 1), 40_000);
+/// Resolution of the clock, log2 s.
+const PRECISION: LogInterval = LogInterval::from_log2(-30);
 
 /// What the server does besides telling the time. Seconds are those of its own clock since its start.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,27 +39,29 @@ impl Default for Conduct {
 /// The server.
 pub(crate) struct Server {
     conduct: Conduct,
-    keys: KeyRing,
+    engine: Engine,
     refid: RefId,
     requests: u64,
 }
 
 impl Server {
     pub(crate) fn new(conduct: Conduct, refid: u32) -> Self {
-        Self { conduct, keys: KeyRing::default(), refid: RefId::from_bits(refid), requests: 0 }
+        let mut engine = Engine::new(Remembering::default(), PRECISION, &mut SplitMix::new(1));
+        engine.access.set(Network::host(CLIENT.0.into()), true);
+        Self { conduct, engine, refid: RefId::from_bits(refid), requests: 0 }
     }
 
-    fn snapshot(&self, reference: ntpbox::types::Timestamp) -> Snapshot {
-        let short = |secs| NtpShort::from_secs_ceil(ntpbox::types::Secs::new(secs).unwrap());
+    fn snapshot(&self, reference: Timestamp) -> Snapshot {
         let synchronised = self.conduct.stratum < 16;
         Snapshot {
             leap: if synchronised { Leap::None } else { Leap::Unsynchronised },
             stratum: Stratum::new(self.conduct.stratum),
-            precision: LogInterval::from_log2(-30),
-            root_delay: short(self.conduct.root.0),
-            root_dispersion: short(self.conduct.root.1),
+            precision: PRECISION,
+            root_delay: Secs::new(self.conduct.root.0).unwrap(),
+            root_dispersion: Secs::new(self.conduct.root.1).unwrap(),
             refid: self.refid,
             reference,
+            ..Snapshot::unsynchronised(PRECISION)
         }
     }
 }
@@ -70,8 +77,10 @@ impl Node for Server {
         let (since, lie) = self.conduct.lie;
         let told = if second >= since { now.clock + TimeDelta::from_nanos(lie) } else { now.clock };
         let snapshot = self.snapshot(told - TimeDelta::from_secs(16));
-        let service = Service { snapshot: &snapshot, keys: &self.keys, least_poll: None };
-        let Ok(reply) = answer(bytes, CLIENT_PORT, told, told, &service, host.rng) else { return };
+        self.engine.set_snapshot(snapshot);
+        let request = Request { bytes, from: SocketAddr::from(CLIENT), received: told, stamp: Stamp::Daemon };
+        let leaves = Now { clock: told, ..now };
+        let Ok(reply) = self.engine.answer(&request, leaves, host.rng) else { return };
         if self.conduct.kiss_at == Some(self.requests) {
             let mut header = Header::parse(&reply).unwrap();
             header.leap = Leap::Unsynchronised;

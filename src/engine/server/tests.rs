@@ -14,7 +14,7 @@ fn open(remembering: Remembering) -> Server {
     let mut server = Server::new(remembering, precision, &mut rng);
     server.access.set(Network::new(Ipv4Addr::UNSPECIFIED.into(), 0), true);
     server.keys = KeyRing::parse(KEYS, Dialect::Chrony).0;
-    server.set_snapshot(Snapshot::local(Stratum::new(10), precision, RECEIVED), &mut rng);
+    server.set_snapshot(Snapshot::local(Stratum::new(10), precision, RECEIVED, &mut rng));
     server
 }
 
@@ -22,8 +22,8 @@ fn remembering() -> Server {
     open(Remembering { bytes: Some(524_288), ..Remembering::default() })
 }
 
-fn instant(stay: i64) -> Instant {
-    Instant { clock: RECEIVED + TimeDelta::from_nanos(stay), mono: MonoTime::from_nanos(stay) }
+fn instant(stay: i64) -> Now {
+    Now { clock: RECEIVED + TimeDelta::from_nanos(stay), mono: MonoTime::from_nanos(stay) }
 }
 
 fn from(bytes: &[u8], port: u16) -> Request<'_> {
@@ -151,8 +151,10 @@ fn stamps_are_right_to_the_precision_and_in_order() {
     let mut server = open(Remembering::default());
     for (stay, ahead) in [(0, 0), (1, 250_000_000), (400, -250_000_000), (5000, 3_600_000_000_000)] {
         let ahead = TimeDelta::from_nanos(ahead);
-        let snapshot = Snapshot { ahead, reference: RECEIVED + ahead, ..*server.snapshot() };
-        server.set_snapshot(snapshot, &mut rng);
+        let local =
+            Snapshot::local(Stratum::new(10), server.snapshot().precision, RECEIVED + ahead, &mut rng);
+        let snapshot = Snapshot { ahead, at: RECEIVED, ..local };
+        server.set_snapshot(snapshot);
         let reply = server.answer(&from(&request(4, 3, 48), 123), instant(stay), &mut rng).unwrap();
         let reply = Header::parse(&reply).unwrap();
         let quantum = 954;
@@ -163,7 +165,7 @@ fn stamps_are_right_to_the_precision_and_in_order() {
         assert!(reply.transmit.wrapping_since(reply.receive) >= TimeDelta::ZERO);
         assert_eq!((reply.receive.to_bits() & 1, reply.transmit.to_bits() & 1), (1, 0));
         let age = RECEIVED + ahead - reply.reference.to_timestamp(RECEIVED);
-        assert!(age >= TimeDelta::ZERO && age <= TimeDelta::from_secs(1));
+        assert!(age >= TimeDelta::from_secs(1) && age <= TimeDelta::from_secs(2));
     }
 }
 
@@ -177,7 +179,7 @@ fn the_error_bound_and_the_correction_grow_with_time() {
         at: RECEIVED - TimeDelta::from_secs(1000),
         ..*server.snapshot()
     };
-    server.set_snapshot(snapshot, &mut SplitMix::new(1));
+    server.set_snapshot(snapshot);
     server.prepare(RECEIVED);
     let reply = Header::parse(&put(&mut server, &request(4, 3, 48)).unwrap()).unwrap();
     assert!((reply.root_dispersion.to_secs().get() - 1.5).abs() < 1e-4, "{:?}", reply.root_dispersion);
@@ -189,7 +191,7 @@ fn the_error_bound_and_the_correction_grow_with_time() {
 fn an_unsynchronised_server_says_so() {
     let mut server = open(Remembering::default());
     let precision = LogInterval::from_log2(-20);
-    server.set_snapshot(Snapshot::unsynchronised(precision), &mut SplitMix::new(1));
+    server.set_snapshot(Snapshot::unsynchronised(precision));
     let reply = Header::parse(&put(&mut server, &request(4, 3, 48)).unwrap()).unwrap();
     assert_eq!((reply.leap, reply.stratum), (Leap::Unsynchronised, Stratum::UNSPECIFIED));
     assert_eq!((reply.refid, reply.reference), (RefId::from_bits(0), NtpTimestamp::ZERO));
