@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use super::matrix::{Reference, medians, reference};
+use super::matrix::{Reference, reference, rows};
 use super::prototype::{Config, Prototype};
 use super::scenario::{CLIENT, Scenario};
 use super::world::{HostId, Node};
@@ -28,12 +28,12 @@ fn the_prototype_shows_the_reference_s_ratios() {
     if !asked_for("sim") {
         return;
     }
-    let rows = reference();
-    let names: Vec<&str> = rows.iter().map(|row| row.name).collect();
-    let ours = medians(&names, 1..=12, &prototype);
+    let reference = reference();
+    let names: Vec<&str> = reference.iter().map(|row| row.name).collect();
+    let ours = rows(&names, 1..=12, &prototype);
     let mut table = String::new();
     let mut good = 0;
-    for (Reference { name, chronyd, prototype, noise }, ours) in rows.iter().zip(&ours) {
+    for (Reference { name, chronyd, prototype, noise }, ours) in reference.iter().zip(&ours) {
         let mut line = format!("{name:16}");
         let mut both = true;
         let columns = [
@@ -56,7 +56,7 @@ fn the_prototype_shows_the_reference_s_ratios() {
     }
     let title = format!(
         "calibration: ratio to chronyd here, in the reference, their quotient, its noise: time, rate, maximum; pkt/h\n{table}{good} of {} rows agree in time and rate\n",
-        rows.len()
+        reference.len()
     );
     crate::asked::say(&title);
     assert!(good >= ENOUGH, "the simulator is not calibrated");

@@ -1,6 +1,7 @@
 //! The 42 rows of discipline.md §5.1, their parameters, and the tables that they are held against.
 
 use std::f64::consts::TAU;
+use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -250,22 +251,28 @@ fn several(kind: &str, draw: &Draw) -> Vec<ServerSpec> {
         .collect()
 }
 
-/// Medians over the seeds, row by row: all processors at work.
+/// The figures of some rows with these seeds.
+pub(crate) fn rows(names: &[&str], seeds: RangeInclusive<u64>, client: MakeClient<'_>) -> Vec<Figures> {
+    medians(names.len(), seeds, &|row, seed| scenario(names[row], seed), client)
+}
+
+/// Medians over the seeds of each of so many scenarios: all processors at work.
 pub(crate) fn medians(
-    rows: &[&str],
-    seeds: std::ops::RangeInclusive<u64>,
+    count: usize,
+    seeds: RangeInclusive<u64>,
+    scenario: &(dyn Fn(usize, u64) -> Scenario + Sync),
     client: MakeClient<'_>,
 ) -> Vec<Figures> {
     let seeds: Vec<u64> = seeds.collect();
-    let results: Vec<Mutex<Vec<Result>>> = rows.iter().map(|_| Mutex::default()).collect();
+    let results: Vec<Mutex<Vec<Result>>> = (0..count).map(|_| Mutex::default()).collect();
     let next = AtomicUsize::new(0);
     let work = || {
         loop {
             let job = next.fetch_add(1, Ordering::Relaxed);
-            let (row, seed) = (job / seeds.len(), job % seeds.len());
-            let Some(name) = rows.get(row) else { break };
-            let result = scenario(name, seeds[seed]).run(seeds[seed], client);
-            results[row].lock().unwrap().push(result);
+            let (row, seed) = (job / seeds.len(), seeds[job % seeds.len()]);
+            let Some(results) = results.get(row) else { break };
+            let result = scenario(row, seed).run(seed, client);
+            results.lock().unwrap().push(result);
         }
     };
     std::thread::scope(|scope| {
@@ -273,19 +280,17 @@ pub(crate) fn medians(
             scope.spawn(work);
         }
     });
-    results
-        .into_iter()
-        .map(|results| {
-            let results = results.into_inner().unwrap();
-            let of = |figure: fn(&Result) -> f64| median(results.iter().map(figure).collect());
-            Figures {
-                time: of(|r| r.rms_time),
-                rate: of(|r| r.rms_rate * 1e9),
-                max: of(|r| r.max_time),
-                packets: of(|r| r.packets),
-            }
-        })
-        .collect()
+    let figures = |results: Mutex<Vec<Result>>| {
+        let results = results.into_inner().unwrap();
+        let of = |figure: fn(&Result) -> f64| median(results.iter().map(figure).collect());
+        Figures {
+            time: of(|r| r.rms_time),
+            rate: of(|r| r.rms_rate * 1e9),
+            max: of(|r| r.max_time),
+            packets: of(|r| r.packets),
+        }
+    };
+    results.into_iter().map(figures).collect()
 }
 
 #[cfg(test)]

@@ -10,11 +10,14 @@
 
 mod calibration;
 mod host;
+mod judge;
 mod link;
 mod matrix;
 mod metrics;
 mod prototype;
+mod quality;
 mod rng;
 mod scenario;
 mod server;
+mod shapes;
 mod world;
