@@ -3,16 +3,17 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use ntpbox::engine::access::Network;
-use ntpbox::engine::rng::SplitMix;
-use ntpbox::engine::server::{Remembering, Request, Server as Engine, Snapshot, Stamp};
-use ntpbox::types::{Leap, LogInterval, Now, RefId, Secs, Stratum, TimeDelta, Timestamp};
+use ntpbox::engine::server::{self, Remembering, Request, Snapshot, Stamp};
+use ntpbox::types::{Frequency, Leap, LogInterval, RefId, Secs, Stratum, TimeDelta, Timestamp};
 use ntpbox::wire::ntp::{Header, Kiss};
 
 use super::world::{Host, HostId, Node};
 
-/// Where all clients seem to ask from.
-const CLIENT: (Ipv4Addr, u16) = (Ipv4Addr::new(10, 0, 0, 1), 40_000);
-/// Resolution of the clock, log2 s.
+/// UDP port of the clients.
+const CLIENT_PORT: u16 = 40_000;
+/// Bytes for what is remembered of clients: interleaved mode needs it.
+const MEMORY: usize = 65_536;
+/// Resolution of its readings, log2 s.
 const PRECISION: LogInterval = LogInterval::from_log2(-30);
 
 /// What the server does besides telling the time. Seconds are those of its own clock since its start.
@@ -39,19 +40,20 @@ impl Default for Conduct {
 /// The server.
 pub(crate) struct Server {
     conduct: Conduct,
-    engine: Engine,
     refid: RefId,
+    answers: Option<server::Server>,
     requests: u64,
 }
 
 impl Server {
     pub(crate) fn new(conduct: Conduct, refid: u32) -> Self {
-        let mut engine = Engine::new(Remembering::default(), PRECISION, &mut SplitMix::new(1));
-        engine.access.set(Network::host(CLIENT.0.into()), true);
-        Self { conduct, engine, refid: RefId::from_bits(refid), requests: 0 }
+        let refid = RefId::from_bits(refid);
+        Self { conduct, refid, answers: None, requests: 0 }
     }
 
-    fn snapshot(&self, reference: Timestamp) -> Snapshot {
+    /// What it says about its clock at this second of its uptime.
+    fn snapshot(&self, now: Timestamp, second: i64) -> Snapshot {
+        let (since, lie) = self.conduct.lie;
         let synchronised = self.conduct.stratum < 16;
         Snapshot {
             leap: if synchronised { Leap::None } else { Leap::Unsynchronised },
@@ -59,14 +61,24 @@ impl Server {
             precision: PRECISION,
             root_delay: Secs::new(self.conduct.root.0).unwrap(),
             root_dispersion: Secs::new(self.conduct.root.1).unwrap(),
+            dispersion_rate: Frequency::ZERO,
             refid: self.refid,
-            reference,
-            ..Snapshot::unsynchronised(PRECISION)
+            reference: now - TimeDelta::from_secs(16),
+            at: now,
+            ahead: TimeDelta::from_nanos(if second >= since { lie } else { 0 }),
+            ahead_rate: Frequency::ZERO,
         }
     }
 }
 
 impl Node for Server {
+    fn start(&mut self, host: &mut Host<'_>) {
+        let remembering = Remembering { bytes: Some(MEMORY), ..Remembering::default() };
+        let mut server = server::Server::new(remembering, PRECISION, host.rng);
+        server.access.set(Network::new(Ipv4Addr::UNSPECIFIED.into(), 0), true);
+        self.answers = Some(server);
+    }
+
     fn on_datagram(&mut self, from: HostId, bytes: &[u8], host: &mut Host<'_>) {
         self.requests += 1;
         let now = host.now();
@@ -74,19 +86,16 @@ impl Node for Server {
         if (self.conduct.silent.0..self.conduct.silent.1).contains(&second) {
             return;
         }
-        let (since, lie) = self.conduct.lie;
-        let told = if second >= since { now.clock + TimeDelta::from_nanos(lie) } else { now.clock };
-        let snapshot = self.snapshot(told - TimeDelta::from_secs(16));
-        self.engine.set_snapshot(snapshot);
-        let request = Request { bytes, from: SocketAddr::from(CLIENT), received: told, stamp: Stamp::Daemon };
-        let leaves = Now { clock: told, ..now };
-        let Ok(reply) = self.engine.answer(&request, leaves, host.rng) else { return };
+        let snapshot = self.snapshot(now.clock, second);
+        let Some(server) = &mut self.answers else { return };
+        server.set_snapshot(snapshot);
+        let client = SocketAddr::from(([10, 0, 0, u8::try_from(from).unwrap()], CLIENT_PORT));
+        let request = Request { bytes, from: client, received: now.clock, stamp: Stamp::Kernel };
+        let Ok(reply) = server.answer(&request, now, host.rng) else { return };
         if self.conduct.kiss_at == Some(self.requests) {
-            let mut header = Header::parse(&reply).unwrap();
-            header.leap = Leap::Unsynchronised;
-            header.stratum = Stratum::UNSPECIFIED;
-            header.refid = Kiss::Rate.to_refid();
-            host.send(from, header.emit().to_vec());
+            let header = Header::parse(&reply).unwrap();
+            let (leap, stratum, refid) = (Leap::Unsynchronised, Stratum::UNSPECIFIED, Kiss::Rate.to_refid());
+            host.send(from, Header { leap, stratum, refid, ..header }.emit().to_vec());
         } else {
             host.send(from, reply.to_vec());
         }
