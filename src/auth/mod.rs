@@ -18,13 +18,14 @@ mod keys;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 pub use keys::{Diagnostic, Dialect, Problem, unreadable};
 
-use crate::types::{KeyId, Version};
+use crate::types::{KeyId, RefId, Version};
 use crate::wire::ext::{Mac, Tail, TailError, Trailer};
 
 /// Bytes of a digest that an NTPv4 packet carries at most: longer ones are cut (measured; module docs).
@@ -310,6 +311,12 @@ impl KeyRing {
             }
         }
     }
+}
+
+/// The reference ID of those that follow a source at this address: the first four bytes of its MD5 (RFC 5905 §7.3).
+pub fn refid_of_ipv6(address: Ipv6Addr) -> RefId {
+    let digest = digest::compute(Algorithm::Md5, &[], &address.octets());
+    RefId::from_ascii(digest.as_bytes().first_chunk().copied().unwrap_or_default())
 }
 
 /// The version in a packet's first byte.

@@ -1,6 +1,7 @@
 //! Layer 2: the sans-IO core. Time, packets, file contents and randomness come in as values; decisions go out.
 
 pub mod access;
+pub mod association;
 pub mod clients;
 pub mod clock;
 pub mod interleave;
@@ -9,6 +10,7 @@ pub mod mru;
 pub mod oneshot;
 pub mod options;
 pub mod reference;
+pub mod register;
 pub mod restrict;
 pub mod rng;
 pub mod rtc;
