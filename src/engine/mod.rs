@@ -7,6 +7,7 @@ pub mod clock;
 pub mod interleave;
 pub mod measurement;
 pub mod mru;
+pub mod names;
 pub mod oneshot;
 pub mod options;
 pub mod reference;

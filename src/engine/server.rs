@@ -107,7 +107,7 @@ impl Snapshot {
     }
 
     /// The fields of a reply that do not depend on the request.
-    fn header(&self, now: Timestamp) -> Header {
+    pub(super) fn header(&self, now: Timestamp) -> Header {
         let synchronised = self.leap != Leap::Unsynchronised;
         let age = (now - self.at).abs().as_secs_f64();
         let dispersion = self.root_dispersion.get() + age * self.dispersion_rate.ratio();

@@ -1,99 +1,27 @@
-//! What a request holds, which reply counts, and what it tells (discipline.md §1.2, §1.9, §1.10).
+//! Which reply counts, and what it tells (discipline.md §1.2).
 
 use std::net::IpAddr;
 
 use super::check::Tests;
 use super::facts::Packet;
+use super::request::Fit;
 use super::schedule::Purpose;
-use super::{Association, Context, Effect, LocalStamp, Notice, Stamp, Stamper, Token};
-use crate::auth::{Dialect, KeyRing};
+use super::{Association, Context, Effect, LocalStamp, Role, Stamp, Stamper};
+use crate::auth::Dialect;
 use crate::engine::measurement::Measurement;
 use crate::engine::timeline::Exact;
-use crate::types::{
-    KeyId, Leap, LogInterval, Mode, MonoTime, NtpShort, NtpTimestamp, RefId, Secs, Stratum, TimeDelta,
-    Timestamp, Version,
-};
+use crate::types::{Leap, Mode, NtpTimestamp, RefId, Secs, TimeDelta, Timestamp};
 use crate::wire::ext::{Tail, Trailer};
-use crate::wire::ntp::{Header, Kiss};
+use crate::wire::ntp::Header;
 
-/// How long a reply is waited for beyond `maxdelay`.
-const PATIENCE: f64 = 4.0;
 /// Longest time that a server may keep a request, s.
 const MAX_RESPONSE: f64 = 4.0;
 /// Root distance from which on a packet says nothing, s.
 const MAX_ROOT_DISTANCE: f64 = 16.0;
 /// Samples that test C needs.
 const MIN_PREDICTORS: usize = 6;
-/// So many samples in a row that are late by about the same are a longer route …
-const ROUTE_SAMPLES: usize = 8;
-/// … if the shortest of them exceeds the old minimum by so many times their own range (the longest left out).
-const ROUTE_RANGES: f64 = 3.0;
-/// So many samples in a row that are late by anything are the truth.
-const MANY_SUSPECTS: u32 = 24;
-/// The precision that a request states: it reveals nothing.
-const HIDDEN_PRECISION: LogInterval = LogInterval::from_log2(32);
-/// Longest digest, bytes, that an NTPv4 packet carries whole.
-const V4_DIGEST: usize = 20;
 /// Sane times end in 2261, shortly before time stamps do.
 const LATEST: Timestamp = Timestamp::from_unix(9_200_000_000, 0);
-
-/// A request without an answer yet.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pending {
-    token: Token,
-    purpose: Purpose,
-    transmit: NtpTimestamp,
-    sent: LocalStamp,
-    until: MonoTime,
-}
-
-/// What is remembered of the packets so far.
-#[derive(Debug, Default)]
-pub(super) struct Memory {
-    /// Number of the last request.
-    token: Token,
-    pending: Option<Pending>,
-    /// Receive and transmit time stamps of the last valid packet: the same again is a duplicate.
-    last: Option<(NtpTimestamp, NtpTimestamp)>,
-}
-
-impl Memory {
-    /// A better stamp of a request that is still open.
-    pub(super) fn sent(&mut self, token: Token, stamp: LocalStamp) {
-        if let Some(pending) = &mut self.pending
-            && pending.token == token
-            && stamp.by >= pending.sent.by
-        {
-            pending.sent = stamp;
-        }
-    }
-
-    pub(super) fn cancel(&mut self, token: Token) -> bool {
-        let found = self.pending.is_some_and(|pending| pending.token == token);
-        if found {
-            self.pending = None;
-        }
-        found
-    }
-
-    pub(super) const fn is_open(&self) -> bool {
-        self.pending.is_some()
-    }
-
-    /// When the socket of the last request is closed.
-    pub(super) fn patience(&self) -> Option<MonoTime> {
-        self.pending.map(|pending| pending.until)
-    }
-
-    pub(super) fn give_up(&mut self) {
-        self.pending = None;
-    }
-
-    /// All but the number of the last request.
-    pub(super) fn forget(&mut self) {
-        *self = Self { token: self.token, ..Self::default() };
-    }
-}
 
 /// What a packet says about one exchange.
 struct Outcome {
@@ -101,81 +29,10 @@ struct Outcome {
     /// Seconds that the server kept the request.
     response_time: f64,
     sent: LocalStamp,
+    received: LocalStamp,
 }
 
 impl Association {
-    /// Version of the requests.
-    fn version(&self, keys: &KeyRing) -> Version {
-        match u8::try_from(self.options.version) {
-            Ok(version @ 1..=4) => return Version::from_bits(version),
-            _ if self.options.flags.xleave => return Version::V4,
-            _ if self.options.extensions.mono_root || self.options.extensions.net_correction => {
-                return Version::V4;
-            }
-            _ => {}
-        }
-        // a digest that NTPv4 would cut goes whole in NTPv3, for the sake of old servers
-        let digest = self.key().and_then(|id| keys.get(id)).map_or(0, |key| key.algorithm().digest_len());
-        if digest > V4_DIGEST { Version::V3 } else { Version::V4 }
-    }
-
-    fn key(&self) -> Option<KeyId> {
-        (self.options.key != 0).then(|| KeyId::new(self.options.key))
-    }
-
-    /// The next request; `None` if it cannot be made.
-    pub(super) fn request(
-        &mut self,
-        context: &mut Context<'_>,
-        purpose: Purpose,
-    ) -> Option<(Vec<u8>, Token)> {
-        let transmit = random_stamp(context);
-        let header = Header {
-            leap: Leap::None,
-            version: self.version(context.keys),
-            mode: Mode::Client,
-            stratum: Stratum::UNSPECIFIED,
-            poll: LogInterval::from_log2(i8::try_from(self.schedule.poll()).unwrap_or(6)),
-            precision: HIDDEN_PRECISION,
-            root_delay: NtpShort::ZERO,
-            root_dispersion: NtpShort::ZERO,
-            refid: RefId::default(),
-            reference: NtpTimestamp::ZERO,
-            origin: NtpTimestamp::ZERO,
-            receive: NtpTimestamp::ZERO,
-            transmit,
-        };
-        let mut bytes = header.emit().to_vec();
-        self.sign(context.keys, &mut bytes)?;
-        let token = Token(self.memory.token.0.wrapping_add(1));
-        self.memory.token = token;
-        let now = Stamp {
-            at: context.now.clock,
-            by: Stamper::Daemon,
-            error: Secs::new(context.host.precision).unwrap_or_default(),
-        };
-        let patience = TimeDelta::from_secs_f64(self.options.maxdelay.clamp(0.0, 1e6) + PATIENCE);
-        self.memory.pending = Some(Pending {
-            token,
-            purpose,
-            transmit,
-            sent: LocalStamp::new(now, context.timeline),
-            until: context.now.mono + patience.unwrap_or_default(),
-        });
-        Some((bytes, token))
-    }
-
-    /// Appends the MAC; `None` without the key that it takes.
-    fn sign(&mut self, keys: &KeyRing, bytes: &mut Vec<u8>) -> Option<()> {
-        let Some(id) = self.key() else { return Some(()) };
-        let signed = keys.sign_packet(id, bytes, Dialect::Chrony).ok();
-        if signed.is_none() && !self.key_missed {
-            self.key_missed = true;
-            self.effects.push_back(Effect::Notice(Notice::KeyMissing(self.options.key)));
-        }
-        signed
-    }
-
     /// A datagram of this source.
     pub(super) fn reply(
         &mut self,
@@ -186,7 +43,11 @@ impl Association {
     ) {
         self.counters.received = self.counters.received.saturating_add(1);
         let (Ok(header), Ok(tail)) = (Header::parse(bytes), Tail::parse(bytes)) else { return };
-        if header.mode != Mode::Server || !(1..=4).contains(&header.version.get()) {
+        let expected = match self.role {
+            Role::Client => header.mode == Mode::Server,
+            Role::Peer => matches!(header.mode, Mode::SymmetricActive | Mode::SymmetricPassive),
+        };
+        if !expected || !(1..=4).contains(&header.version.get()) {
             return;
         }
         let authentic = match (self.key(), tail.trailer()) {
@@ -195,32 +56,45 @@ impl Association {
             (Some(id), _) => context.keys.verify_packet(bytes, Dialect::Chrony) == Ok(id),
         };
         let stamp = LocalStamp::new(received, context.timeline);
-        let pending = self.memory.pending;
+        let fit = self.memory.fit(header.origin);
         let mut tests = Tests {
             fresh: self.memory.last != Some((header.receive, header.transmit)),
-            origin: pending.is_some_and(|pending| pending.transmit == header.origin),
+            origin: fit.is_some(),
             stamps: !header.receive.is_zero() && !header.transmit.is_zero() && !header.origin.is_zero(),
             authentic,
             ..Tests::default()
         };
         let mut packet = self.packet(context, header, received, local);
-        let valid = pending.filter(|_| tests.is_valid());
-        let Some(pending) = valid else {
+        if self.role == Role::Peer && tests.fresh && authentic && !header.transmit.is_zero() {
+            // also one that answers nothing of ours: our next packet answers it
+            let served = context.host.snapshot.served(received.at);
+            self.memory.hear(header.transmit, NtpTimestamp::from_timestamp(served));
+        }
+        let (Some(pending), Some(fit), true) = (self.memory.pending, fit, tests.is_valid()) else {
             packet.tests = tests;
             self.effects.push_back(Effect::Packet(Box::new(packet)));
             return;
         };
-        self.memory.pending = None;
-        self.memory.last = Some((header.receive, header.transmit));
-        self.effects.push_back(Effect::Close);
-        self.count(&pending.sent, &stamp);
-        let outcome = self.measure(context, &header, pending.sent, stamp);
+        let previous = self.memory.previous.filter(|_| fit == Fit::Interleaved);
+        let outcome = match previous {
+            // what the exchange before lacked was the true time of the server's reply
+            Some(previous) => {
+                self.measure(context, &header, previous.remote_receive, (previous.sent, previous.received))
+            }
+            None => self.measure(context, &header, header.receive, (pending.sent, stamp)),
+        };
+        self.memory.complete(&header, stamp, fit);
+        self.close();
+        self.count(&outcome);
         tests.synchronised = header.leap != Leap::Unsynchronised && (1..16).contains(&header.stratum.get());
         tests.root_distance = header.root_delay.to_secs().get() / 2.0
             + header.root_dispersion.to_secs().get()
             < MAX_ROOT_DISTANCE;
-        self.judge(context, &mut tests, &header, &outcome, (pending.purpose, local));
-        packet.fill(context, &outcome, tests, &stamp);
+        // an exchange is measured once
+        let new = pending.purpose == Purpose::Measure && previous.is_none_or(|previous| !previous.used);
+        self.judge(context, &mut tests, &header, &outcome, (new, local));
+        packet.fill(context, &outcome, tests);
+        packet.interleaved = fit == Fit::Interleaved;
         packet.authenticated = self.key().is_some();
         self.effects.push_back(Effect::Packet(Box::new(packet.clone())));
         self.last = Some(Box::new(packet));
@@ -229,12 +103,13 @@ impl Association {
         }
     }
 
-    fn count(&mut self, sent: &LocalStamp, received: &LocalStamp) {
+    fn count(&mut self, outcome: &Outcome) {
         let counters = &mut self.counters;
         counters.valid = counters.valid.saturating_add(1);
-        for (by, (kernel, hardware)) in
-            [(sent.by, &mut counters.sent_stamps), (received.by, &mut counters.received_stamps)]
-        {
+        for (by, (kernel, hardware)) in [
+            (outcome.sent.by, &mut counters.sent_stamps),
+            (outcome.received.by, &mut counters.received_stamps),
+        ] {
             match by {
                 Stamper::Daemon => {}
                 Stamper::Kernel => *kernel = kernel.saturating_add(1),
@@ -275,18 +150,18 @@ impl Association {
         &self,
         context: &Context<'_>,
         header: &Header,
-        sent: LocalStamp,
-        received: LocalStamp,
+        remote_receive: NtpTimestamp,
+        (sent, received): (LocalStamp, LocalStamp),
     ) -> Outcome {
         let pivot = context.now.clock.max(context.host.released);
         let free = |stamp: NtpTimestamp| stamp.to_timestamp(pivot).as_nanos();
         let ahead = |remote: i64, local: LocalStamp| {
             TimeDelta::from_nanos(remote.saturating_sub(local.at.as_nanos()))
         };
-        let (there, back) = (free(header.receive), free(header.transmit));
+        let (there, back) = (free(remote_receive), free(header.transmit));
         let configured = TimeDelta::from_secs_f64(self.options.offset).unwrap_or_default();
         let offset = TimeDelta::midpoint(ahead(there, sent), ahead(back, received)) + configured;
-        let response = header.transmit.wrapping_since(header.receive).as_secs_f64();
+        let response = header.transmit.wrapping_since(remote_receive).as_secs_f64();
         // the round trip in seconds of the source, as nearly as the host knows them
         let elapsed = (received.at - sent.at).as_secs_f64() * (1.0 + context.timeline.line().rate);
         let precision = context.host.precision;
@@ -305,6 +180,7 @@ impl Association {
             },
             response_time: response,
             sent,
+            received,
         }
     }
 
@@ -315,7 +191,7 @@ impl Association {
         tests: &mut Tests,
         header: &Header,
         outcome: &Outcome,
-        (purpose, local): (Purpose, Option<IpAddr>),
+        (new, local): (bool, Option<IpAddr>),
     ) {
         let measurement = &outcome.measurement;
         let (delay, dispersion) = (measurement.delay.as_secs_f64(), measurement.dispersion.get());
@@ -323,8 +199,9 @@ impl Association {
         let told = Timestamp::from_nanos(measurement.at.as_nanos()) + measurement.offset;
         tests.sane = delay - dispersion <= maxdelay
             && header.precision.to_secs().get() <= maxdelay
-            && purpose == Purpose::Measure
-            && (0.0..=MAX_RESPONSE).contains(&outcome.response_time)
+            && new
+            && outcome.response_time >= 0.0
+            && (self.role == Role::Peer || outcome.response_time <= MAX_RESPONSE)
             && told > Timestamp::UNIX_EPOCH
             && told < LATEST;
         let line = context.timeline.line();
@@ -365,82 +242,10 @@ impl Association {
         let is_us = local == self.address.ip() && context.host.serving == Some(self.address.port());
         follows_us || is_us
     }
-
-    /// What follows from a valid reply.
-    fn conclude(
-        &mut self,
-        context: &mut Context<'_>,
-        tests: Tests,
-        header: &Header,
-        measurement: Measurement,
-    ) {
-        self.schedule.answered();
-        self.shift_reach(tests.is_synchronised());
-        if let Some(kiss @ (Kiss::Rate | Kiss::Deny | Kiss::Restrict)) = header.kiss() {
-            self.schedule.kissed(kiss != Kiss::Rate, &self.options, context);
-            if !self.kissed {
-                self.kissed = true;
-                self.effects.push_back(Effect::Notice(Notice::Kiss(kiss)));
-            }
-            return;
-        }
-        if tests.is_good() {
-            self.counters.good = self.counters.good.saturating_add(1);
-            self.kissed = false;
-            self.suspects.clear();
-            self.suspected = 0;
-            self.accept(context, measurement);
-            self.schedule.good(context);
-            return;
-        }
-        self.schedule.bad(tests.only_loops(), &self.options);
-        if tests.is_synchronised() && tests.only_delay_is_long() && self.quantile.is_none() {
-            self.suspect(context, measurement);
-        }
-    }
-
-    /// A good sample.
-    fn accept(&mut self, context: &mut Context<'_>, measurement: Measurement) {
-        let line = context.timeline.line();
-        let predicted = self.register.predict(measurement.at, &line);
-        let error = predicted.map(|p| Exact::from_delta(measurement.offset).minus(p.offset).abs());
-        self.register.push(measurement, &line);
-        let distance = measurement.delay.as_secs_f64() / 2.0 + measurement.dispersion.get();
-        let samples = u32::try_from(self.register.len()).map_or(0.0, f64::from);
-        let min_delay = self.register.min_delay();
-        self.schedule.learn(error, distance, samples, min_delay, &self.options);
-        self.effects.push_back(Effect::Sample(measurement));
-    }
-
-    /// A sample whose only fault is its delay. Enough of them in a row, late by about the same, came by a longer route:
-    /// then the register begins anew with them (discipline.md, note (d)).
-    fn suspect(&mut self, context: &mut Context<'_>, measurement: Measurement) {
-        if self.suspects.len() == ROUTE_SAMPLES {
-            self.suspects.pop_front();
-        }
-        self.suspects.push_back(measurement);
-        self.suspected = self.suspected.saturating_add(1);
-        if self.suspects.len() < ROUTE_SAMPLES {
-            return;
-        }
-        let mut delays: Vec<f64> = self.suspects.iter().map(|m| m.delay.as_secs_f64()).collect();
-        delays.sort_unstable_by(f64::total_cmp);
-        let (Some(shortest), Some(longest)) = (delays.first(), delays.get(delays.len() - 2)) else { return };
-        let displaced = shortest - self.register.min_delay().unwrap_or(*shortest);
-        if displaced > ROUTE_RANGES * (longest - shortest) || self.suspected >= MANY_SUSPECTS {
-            self.register.reset();
-            self.suspected = 0;
-            let line = context.timeline.line();
-            for measurement in std::mem::take(&mut self.suspects) {
-                self.register.push(measurement, &line);
-                self.effects.push_back(Effect::Sample(measurement));
-            }
-        }
-    }
 }
 
 impl Packet {
-    fn fill(&mut self, context: &Context<'_>, outcome: &Outcome, tests: Tests, received: &LocalStamp) {
+    fn fill(&mut self, context: &Context<'_>, outcome: &Outcome, tests: Tests) {
         self.tests = tests;
         let believed = context.timeline.line().offset_at(outcome.measurement.at);
         let offset = Exact::from_delta(outcome.measurement.offset).minus(believed);
@@ -451,13 +256,8 @@ impl Packet {
         self.root_delay = outcome.measurement.root_delay;
         self.root_dispersion = outcome.measurement.root_dispersion;
         self.sent_by = outcome.sent.by;
-        self.received_by = received.by;
+        self.received_by = outcome.received.by;
     }
-}
-
-/// A time stamp that says nothing and cannot be guessed; never zero.
-fn random_stamp(context: &mut Context<'_>) -> NtpTimestamp {
-    NtpTimestamp::from_bits(context.rng.next_u64().max(1))
 }
 
 /// The reference ID of those that follow this address; the hash of an IPv6 address: `auth`.

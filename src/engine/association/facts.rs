@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Role, Stamper, Tests};
-use crate::types::{Reach, Secs, Timestamp};
+use crate::types::{Leap, Reach, Secs, Timestamp};
 use crate::wire::ntp::Header;
 
 /// Packets counted since the association began.
@@ -94,6 +94,10 @@ pub struct Facts<'a> {
     pub given_up: bool,
     /// Whether it is asked.
     pub activity: Activity,
+    /// Its leap indicator; unsynchronised before the first valid packet.
+    pub leap: Leap,
+    /// Its stratum, at least `minstratum`; 0 before the first valid packet.
+    pub stratum: u8,
     /// Packets.
     pub counters: Counters,
     /// The last valid packet.

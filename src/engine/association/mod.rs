@@ -7,22 +7,28 @@
 //! [`schedule`] decides when a request leaves, [`exchange`] what it holds and which reply counts (discipline.md §1.2), the
 //! [`register`](super::register) what the samples are worth.
 
+mod broadcast;
 mod change;
 mod check;
 mod exchange;
 mod facts;
+mod learn;
+mod median;
 mod quantile;
+mod request;
 mod schedule;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
+pub use self::broadcast::Broadcaster;
 pub use self::change::Change;
 pub use self::check::Tests;
-use self::exchange::Memory;
 pub use self::facts::{Activity, Counters, Facts, Packet};
+use self::median::Median;
 use self::quantile::Quantile;
-use self::schedule::Schedule;
+use self::request::Memory;
+use self::schedule::{Purpose, Schedule};
 use super::measurement::Measurement;
 use super::options;
 use super::register::{Register, Tuning};
@@ -30,7 +36,7 @@ use super::rng::Rng;
 use super::server::Snapshot;
 use super::timeline::{FreeTime, Timeline};
 use crate::auth::KeyRing;
-use crate::types::{MonoTime, Now, Reach, Secs, TimeDelta, Timestamp};
+use crate::types::{Leap, MonoTime, Now, Reach, Secs, TimeDelta, Timestamp};
 use crate::wire::ntp::Kiss;
 
 /// Who took a time stamp.
@@ -248,6 +254,7 @@ pub struct Association {
     memory: Memory,
     register: Register,
     quantile: Option<Quantile>,
+    median: Option<Median>,
     /// Good in all but the delay: a longer route looks like that.
     suspects: VecDeque<Measurement>,
     /// How many suspects came in a row.
@@ -260,6 +267,8 @@ pub struct Association {
     counters: Counters,
     last: Option<Box<Packet>>,
     effects: VecDeque<Effect>,
+    /// Whether the driver holds a socket for the last request.
+    open: bool,
     /// Whether the lack of the key was logged.
     key_missed: bool,
     /// Whether a kiss code was logged since the last good sample.
@@ -282,6 +291,7 @@ impl Association {
             memory: Memory::default(),
             register: Register::new(tuning(options, context.host)),
             quantile: Quantile::new(options.maxdelayquant, context.host.precision),
+            median: Median::new(options.filter),
             suspects: VecDeque::new(),
             suspected: 0,
             reach: Reach::default(),
@@ -290,6 +300,7 @@ impl Association {
             counters: Counters::default(),
             last: None,
             effects: VecDeque::new(),
+            open: false,
             key_missed: false,
             kissed: false,
             options: options.clone(),
@@ -330,8 +341,7 @@ impl Association {
     fn timer(&mut self, context: &mut Context<'_>) {
         let now = context.now.mono;
         if self.memory.patience().is_some_and(|end| end <= now) {
-            self.memory.give_up();
-            self.effects.push_back(Effect::Close);
+            self.close();
         }
         if self.schedule.due().is_none_or(|due| due > now) {
             return;
@@ -344,22 +354,38 @@ impl Association {
     }
 
     fn send(&mut self, context: &mut Context<'_>) {
-        if self.memory.is_open() {
-            self.effects.push_back(Effect::Close);
-        }
+        self.close();
         if self.schedule.is_awaiting() {
             self.missed();
         }
-        let main = self.schedule.transmit(&self.options, context);
-        let Some((bytes, token)) = self.request(context, main) else { return };
+        self.filtered(context);
+        let purpose = self.schedule.transmit(&self.options, context);
+        if let Some(median) = self.median.as_mut().filter(|_| purpose == Purpose::Measure) {
+            median.poll();
+        }
+        let Some((bytes, token)) = self.request(context, purpose) else { return };
         let port = if self.role == Role::Client { Port::Fresh } else { Port::Server };
         self.counters.sent = self.counters.sent.saturating_add(1);
+        self.open = port == Port::Fresh;
         self.effects.push_back(Effect::Send { to: self.address, bytes, token, port });
+    }
+
+    /// The socket of the last request is not needed any more.
+    fn close(&mut self) {
+        if std::mem::take(&mut self.open) {
+            self.effects.push_back(Effect::Close);
+        }
+        if self.role == Role::Client {
+            self.memory.give_up();
+        }
     }
 
     /// A poll went without an answer.
     fn missed(&mut self) {
         self.shift_reach(false);
+        if self.reach.bits() == 0 {
+            self.schedule.forget_remote();
+        }
         self.schedule.unanswered(&self.options);
     }
 
@@ -373,7 +399,7 @@ impl Association {
     fn not_sent(&mut self, context: &mut Context<'_>, token: Token) {
         if self.memory.cancel(token) {
             self.counters.sent = self.counters.sent.saturating_sub(1);
-            self.effects.push_back(Effect::Close);
+            self.close();
             if self.options.flags.auto_offline && self.schedule.is_online() {
                 self.offline();
             }
@@ -392,9 +418,8 @@ impl Association {
         if !self.schedule.is_online() {
             return;
         }
-        if self.schedule.go_offline() && self.memory.is_open() {
-            self.memory.give_up();
-            self.effects.push_back(Effect::Close);
+        if self.schedule.go_offline() {
+            self.close();
         }
         self.reach = Reach::default();
         self.reach_size = 0;
@@ -423,9 +448,10 @@ impl Association {
         self.register.reset();
         self.suspects.clear();
         self.suspected = 0;
-        if self.memory.is_open() {
-            self.effects.push_back(Effect::Close);
+        if let Some(median) = &mut self.median {
+            median.clear();
         }
+        self.close();
         self.memory.forget();
     }
 
@@ -456,6 +482,7 @@ impl Association {
 
     /// What the reports show.
     pub fn facts(&self) -> Facts<'_> {
+        let minstratum = u8::try_from(self.options.minstratum).unwrap_or(16);
         Facts {
             address: self.address,
             role: self.role,
@@ -466,6 +493,8 @@ impl Association {
             unreachable: self.unreachable,
             given_up: self.unreachable > self.options.maxunreach,
             activity: self.schedule.activity(),
+            leap: self.last.as_ref().map_or(Leap::Unsynchronised, |packet| packet.header.leap),
+            stratum: self.last.as_ref().map_or(0, |packet| packet.header.stratum.get().max(minstratum)),
             counters: self.counters,
             last: self.last.as_deref(),
         }

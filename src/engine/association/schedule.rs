@@ -1,9 +1,9 @@
 //! When the next request leaves: poll interval, bursts, warm-up requests, delays after a kiss code (discipline.md §1.8, decisions.md).
 
 use super::quantile::fraction;
-use super::{Activity, Context, Start};
+use super::{Activity, Context, Role, Start};
 use crate::engine::options::Source;
-use crate::types::{MonoTime, TimeDelta};
+use crate::types::{LogInterval, MonoTime, TimeDelta};
 
 /// To the first request of a daemon.
 const FIRST: TimeDelta = TimeDelta::from_millis(200);
@@ -71,6 +71,8 @@ pub(super) struct Schedule {
     score: f64,
     /// The exponent that the discipline wants.
     directed: Option<f64>,
+    /// The exponent of a peer: the shorter interval counts for both.
+    remote: Option<f64>,
     online: bool,
     burst: Option<Burst>,
     /// Warm-up requests before the next one that measures; `None`: not begun.
@@ -90,6 +92,7 @@ impl Schedule {
             poll: shortest(options),
             score: 0.0,
             directed: None,
+            remote: None,
             online: false,
             burst: None,
             warm_up: None,
@@ -112,17 +115,38 @@ impl Schedule {
         self.awaiting
     }
 
-    /// log2 s, as reports and packets have it.
+    /// log2 s, as reports have it.
     pub(super) fn poll(&self) -> i32 {
-        self.directed.map_or(self.poll, |exponent| {
-            (POLL_RANGE.0..=POLL_RANGE.1)
-                .rfind(|poll| f64::from(*poll) <= exponent + 0.5)
-                .unwrap_or(self.poll)
-        })
+        whole(self.exponent())
+    }
+
+    /// What packets say: a peer is told what we would like.
+    pub(super) fn stated_poll(&self) -> LogInterval {
+        LogInterval::from_log2(i8::try_from(whole(self.own())).unwrap_or(6))
     }
 
     pub(super) fn score(&self) -> f64 {
-        self.directed.map_or(self.score, |exponent| exponent - f64::from(self.poll()))
+        self.directed.map_or(self.score, |exponent| exponent - f64::from(whole(exponent)))
+    }
+
+    fn own(&self) -> f64 {
+        self.directed.unwrap_or_else(|| f64::from(self.poll))
+    }
+
+    fn exponent(&self) -> f64 {
+        self.remote.map_or(self.own(), |remote| self.own().min(remote))
+    }
+
+    /// The peer is not there any more.
+    pub(super) fn forget_remote(&mut self) {
+        self.remote = None;
+    }
+
+    /// A peer says how often it sends.
+    pub(super) fn remote_poll(&mut self, poll: LogInterval, role: Role, options: &Source) {
+        if role == Role::Peer {
+            self.remote = Some(f64::from(i32::from(poll.log2()).max(shortest(options))));
+        }
     }
 
     pub(super) const fn activity(&self) -> Activity {
@@ -136,7 +160,7 @@ impl Schedule {
 
     /// Seconds between requests.
     fn interval(&self) -> f64 {
-        self.directed.unwrap_or_else(|| f64::from(self.poll)).exp2()
+        self.exponent().exp2()
     }
 
     pub(super) fn go_online(&mut self, options: &Source, now: MonoTime) {
@@ -384,6 +408,11 @@ impl Schedule {
             self.direct(exponent, options, None);
         }
     }
+}
+
+/// The nearest whole exponent.
+fn whole(exponent: f64) -> i32 {
+    (POLL_RANGE.0..=POLL_RANGE.1).rfind(|poll| f64::from(*poll) <= exponent + 0.5).unwrap_or(POLL_RANGE.0)
 }
 
 /// Shortest interval, log2 s.

@@ -3,14 +3,16 @@
 
 mod client;
 mod hostile;
+mod modes;
 
 use super::*;
 use crate::auth::Dialect;
+use crate::engine::access::Network;
 use crate::engine::options::{Kind, Source};
 use crate::engine::rng::SplitMix;
-use crate::engine::server::{Service, answer};
+use crate::engine::server::{self, Remembering, Server};
 use crate::engine::timeline::KernelRate;
-use crate::types::{Leap, LogInterval, NtpShort, RefId, Stratum};
+use crate::types::{LogInterval, Mode, NtpTimestamp, RefId, Stratum};
 use crate::wire::ntp::Header;
 
 const START: Timestamp = Timestamp::from_unix(1_795_000_000, 0);
@@ -20,11 +22,12 @@ fn snapshot() -> Snapshot {
     Snapshot {
         leap: Leap::None,
         stratum: Stratum::new(1),
-        precision: LogInterval::from_log2(-25),
-        root_delay: NtpShort::ZERO,
-        root_dispersion: NtpShort::from_bits(1),
+        root_delay: Secs::ZERO,
+        root_dispersion: Secs::literal(1e-5),
         refid: RefId::from_ascii(*b"GPS\0"),
         reference: START,
+        at: START,
+        ..Snapshot::unsynchronised(LogInterval::from_log2(-25))
     }
 }
 
@@ -37,8 +40,7 @@ struct World {
     timeline: Timeline,
     host: Host,
     keys: KeyRing,
-    server_keys: KeyRing,
-    server: Snapshot,
+    server: Server,
     rng: SplitMix,
     /// Seconds since the start.
     now: f64,
@@ -81,6 +83,16 @@ fn keys() -> KeyRing {
 
 const LOCAL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 77));
 
+/// A server that everybody may ask; it remembers clients, so that replies can be interleaved.
+fn server(keys: &KeyRing) -> Server {
+    let remembering = Remembering { bytes: Some(65_536), ..Remembering::default() };
+    let mut server = Server::new(remembering, LogInterval::from_log2(-25), &mut SplitMix::new(2));
+    server.access.set(Network::new(IpAddr::from([0, 0, 0, 0]), 0), true);
+    server.keys = keys.clone();
+    server.set_snapshot(snapshot());
+    server
+}
+
 impl World {
     fn new(options: &Source) -> Self {
         Self::starting(options, Start::Daemon)
@@ -100,13 +112,13 @@ impl World {
         };
         let address = "192.0.2.1:123".parse().unwrap();
         let association = Association::new(address, options, start, &mut context);
+        let server = server(&keys);
         Self {
             association,
             timeline,
-            server_keys: keys.clone(),
             host,
             keys,
-            server: snapshot(),
+            server,
             rng,
             now: 0.0,
             behind: 0.0,
@@ -169,9 +181,17 @@ impl World {
         let Some((there, back)) = (self.path)(&mut self.rng) else { return };
         let arrived = self.now + 20e-6 + there;
         let at = |secs: f64| START + TimeDelta::from_secs_f64(secs).unwrap();
-        let service = Service { snapshot: &self.server, keys: &self.server_keys, least_poll: None };
-        if let Ok(reply) = answer(bytes, 40_000, at(arrived), at(arrived + 30e-6), &service, &mut self.rng) {
-            self.reply = Some((arrived + 30e-6 + back, reply.to_vec()));
+        let request = server::Request {
+            bytes,
+            from: "192.0.2.77:40000".parse().unwrap(),
+            received: at(arrived),
+            stamp: server::Stamp::Kernel,
+        };
+        let now = Now { clock: at(arrived + 30e-6), mono: Self::mono(arrived + 30e-6) };
+        if let Ok(reply) = self.server.answer(&request, now, &mut self.rng) {
+            // the server's kernel sends it 50 µs after the stamp that is in it
+            self.server.transmitted(&reply, at(arrived + 80e-6));
+            self.reply = Some((arrived + 80e-6 + back, reply.to_vec()));
         }
     }
 
