@@ -146,6 +146,11 @@ impl Schedule {
     pub(super) fn remote_poll(&mut self, poll: LogInterval, role: Role, options: &Source) {
         if role == Role::Peer {
             self.remote = Some(f64::from(i32::from(poll.log2()).max(shortest(options))));
+            if let Some(last) = self.last {
+                // what was planned by a longer interval is too late now
+                let longest = TimeDelta::from_secs_f64(self.interval() * (1.0 + JITTER)).unwrap_or_default();
+                self.due = self.due.map(|due| due.min(last + longest));
+            }
         }
     }
 
