@@ -10,9 +10,11 @@ use super::model::{
     AccessRule, AuthSelectMode, Broadcast, Config, HwTimestamp, LeapSecondMode, Local, PerFamily, RateLimit,
     Refclock, Scope, Smoothing,
 };
-use super::source::{Kind, OptionError, Source, integer, real, unsigned};
+use super::source::{
+    Kind, OptionError, Scan, Source, integer, real, scan_integer, scan_real, scan_unsigned, unsigned,
+};
 
-/// Lines of this many bytes and more are refused.
+/// Lines of this many bytes and more are refused, the line feed counts.
 const LINE_LIMIT: usize = 2048;
 /// Depth of `include`.
 const INCLUDE_LIMIT: u32 = 10;
@@ -73,7 +75,7 @@ enum Problem {
     Missing,
     TooMany,
     Parse,
-    Range { value: i32, min: i32, max: i32 },
+    Range { value: i64, min: i32, max: i32 },
     Option,
     Value,
     Syntax,
@@ -137,7 +139,7 @@ impl Parser<'_> {
     fn file(&mut self, path: &str) {
         match self.files.read(path) {
             Ok(bytes) => {
-                for (number, line) in (1..).zip(bytes.split(|&b| b == b'\n')) {
+                for (number, line) in (1..).zip(bytes.split_inclusive(|&b| b == b'\n')) {
                     self.line(line, &Place { file: Some(path.to_owned()), line: number });
                     if self.halted {
                         return;
@@ -155,8 +157,10 @@ impl Parser<'_> {
         if bytes.len() >= LINE_LIMIT {
             return self.fatal("String too long".to_owned(), Some(place.clone()), None);
         }
+        // a C string ends at a NUL, and isspace() knows the vertical tab
+        let bytes = bytes.split(|&b| b == 0).next().unwrap_or_default();
         let text = String::from_utf8_lossy(bytes);
-        let words: Vec<&str> = text.split_ascii_whitespace().collect();
+        let words: Vec<&str> = text.split(is_space).filter(|word| !word.is_empty()).collect();
         let Some((typed, args)) = words.split_first() else { return };
         if typed.starts_with(['!', ';', '#', '%']) {
             return;
@@ -224,12 +228,12 @@ impl Parser<'_> {
         self.files_below(&paths);
     }
 
-    /// The files with this ending in several folders, in the order of their names; of equal names the first folder's wins.
+    /// The files with this ending in several folders, none that is hidden, in the order of their names; of equal names the first folder's wins.
     fn in_directories(&mut self, directories: &[&str], ending: &str) -> Vec<String> {
         let mut found: BTreeMap<String, String> = BTreeMap::new();
         for directory in directories {
             for name in self.files.list(directory) {
-                if name.len() > ending.len() && name.ends_with(ending) {
+                if name.ends_with(ending) && !name.starts_with('.') {
                     let path = format!("{}/{name}", directory.trim_end_matches('/'));
                     found.entry(name).or_insert(path);
                 }
@@ -265,11 +269,7 @@ impl Parser<'_> {
             *flag = true;
         } else if let Some((slot, min, max)) = ranged(config, directive) {
             count(args, 1)?;
-            let value = first(args).and_then(integer).ok_or(Some(Problem::Parse))?;
-            if !(min..=max).contains(&value) {
-                return Err(Some(Problem::Range { value, min, max }));
-            }
-            *slot = value;
+            *slot = first(args).ok_or(Problem::Parse).and_then(|word| within(word, min, max))?;
         } else if let Some(slot) = real_slot(config, directive) {
             count(args, 1)?;
             *slot = first(args).and_then(real).ok_or(Some(Problem::Parse))?;
@@ -290,9 +290,8 @@ impl Parser<'_> {
     }
 
     fn sourcedir(&mut self, args: &[&str]) -> Checked {
-        if args.len() > DIRECTORY_LIMIT {
-            return Err(Problem::Parse);
-        }
+        // further ones are read over
+        let args = args.get(..DIRECTORY_LIMIT).unwrap_or(args);
         self.parsed.config.sourcedirs.extend(args.iter().map(|&d| d.to_owned()));
         for path in self.in_directories(args, ".sources") {
             let Ok(bytes) = self.files.read(&path) else { continue };
@@ -343,6 +342,10 @@ impl Parser<'_> {
     }
 }
 
+fn is_space(c: char) -> bool {
+    c.is_ascii_whitespace() || c == '\x0b'
+}
+
 fn first<'a>(args: &[&'a str]) -> Option<&'a str> {
     args.first().copied()
 }
@@ -353,6 +356,27 @@ fn count(args: &[&str], wanted: usize) -> Checked {
         n if n > wanted => Err(Problem::TooMany),
         _ => Ok(()),
     }
+}
+
+/// An integer in a range, with nothing behind it; too large for any range is an error of its own up to 64 bits.
+fn within(word: &str, min: i32, max: i32) -> Result<i32, Problem> {
+    let digits = word.strip_prefix(['-', '+']).unwrap_or(word);
+    let number = digits.bytes().all(|b| b.is_ascii_digit()).then(|| word.parse::<i64>().ok()).flatten();
+    let value = number.ok_or(Problem::Parse)?;
+    match i32::try_from(value) {
+        Ok(value) if (min..=max).contains(&value) => Ok(value),
+        _ => Err(Problem::Range { value, min, max }),
+    }
+}
+
+/// An integer; what follows it in its word is read over.
+fn loose(word: &str) -> Option<i32> {
+    scan_integer(word).map(|(value, _)| value)
+}
+
+/// A real number with nothing behind it.
+fn exact(word: &str) -> Option<f64> {
+    scan_real(word).filter(|(_, rest)| rest.is_empty()).map(|(value, _)| value)
 }
 
 fn flag<'c>(config: &'c mut Config, directive: &str) -> Option<&'c mut bool> {
@@ -463,11 +487,11 @@ fn special(config: &mut Config, directive: &str, args: &[&str], place: &Place) -
         },
         "broadcast" => broadcast(args).map(|b| config.broadcasts.push(b)),
         "clientloglimit" => one_unsigned(args).map(|limit| config.clientloglimit = limit),
-        "cmdratelimit" => rate_limit(args, RateLimit { interval: -4, burst: 8, leak: 2, kod: 0 })
+        "cmdratelimit" => rate_limit(args, false, RateLimit { interval: -4, burst: 8, leak: 2, kod: 0 })
             .map(|r| config.cmdratelimit = Some(r)),
-        "ratelimit" => rate_limit(args, RateLimit { interval: 3, burst: 8, leak: 2, kod: 0 })
+        "ratelimit" => rate_limit(args, true, RateLimit { interval: 3, burst: 8, leak: 2, kod: 0 })
             .map(|r| config.ratelimit = Some(r)),
-        "ntsratelimit" => rate_limit(args, RateLimit { interval: 6, burst: 8, leak: 2, kod: 0 })
+        "ntsratelimit" => rate_limit(args, false, RateLimit { interval: 6, burst: 8, leak: 2, kod: 0 })
             .map(|r| config.ntsratelimit = Some(r)),
         "driftfile" => driftfile(args).map(|d| config.driftfile = Some(d)),
         "fallbackdrift" => two_integers(args).map(|pair| config.fallbackdrift = Some(pair)),
@@ -480,7 +504,7 @@ fn special(config: &mut Config, directive: &str, args: &[&str], place: &Place) -
         "maxchange" => maxchange(args).map(|m| config.maxchange = Some(m)),
         "ntsaeads" => args
             .iter()
-            .map(|word| integer(word).and_then(|n| u32::try_from(n).ok()).ok_or(Problem::Parse))
+            .map(|word| within(word, 0, i32::MAX).map(i32::unsigned_abs))
             .collect::<Result<_, _>>()
             .map(|ids| config.ntsaeads = ids),
         "ntstrustedcerts" => trusted_certificates(args).map(|t| config.ntstrustedcerts.push(t)),
@@ -525,7 +549,8 @@ fn network(text: &str, files: &mut dyn Files) -> Option<Scope> {
         let implied = u8::try_from(parts.len() * 8).ok()?;
         return Some(Scope::Network(IpAddr::from(octets), bits.unwrap_or(implied)));
     }
-    if bits.is_some() {
+    // a resolver would make an address of 10.300
+    if bits.is_some() || address.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         return None;
     }
     let ip = files.address(address)?;
@@ -567,22 +592,31 @@ fn broadcast(args: &[&str]) -> Result<Broadcast, Problem> {
         [interval, address, port] => (interval, address, Some(port)),
         _ => return Err(Problem::Parse),
     };
-    let interval = integer(interval).and_then(|n| u32::try_from(n).ok()).ok_or(Problem::Parse)?;
+    let interval = loose(interval).and_then(|n| u32::try_from(n).ok()).ok_or(Problem::Parse)?;
     let address: IpAddr = address.parse().map_err(|_| Problem::Parse)?;
     let port = match port {
-        Some(port) => port.parse().map_err(|_| Problem::Parse)?,
+        Some(port) => loose(port).and_then(|n| u16::try_from(n).ok()).ok_or(Problem::Parse)?,
         None => 123,
     };
     Ok(Broadcast { interval, to: SocketAddr::new(address, port) })
 }
 
+/// A number of bytes; what is too large is the largest.
+fn scan_size(word: &str) -> Option<(u32, &str)> {
+    let digits = word.strip_prefix('+').unwrap_or(word);
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let (digits, rest) = digits.split_at_checked(end).filter(|(digits, _)| !digits.is_empty())?;
+    Some((digits.parse().unwrap_or(u32::MAX), rest))
+}
+
 fn one_unsigned(args: &[&str]) -> Result<u32, Problem> {
     count(args, 1)?;
-    first(args).and_then(unsigned).ok_or(Problem::Parse)
+    let (digits, _) = first(args).and_then(scan_size).ok_or(Problem::Parse)?;
+    Ok(digits)
 }
 
 /// Pairs of a word and a number −32 … 255; the values are then clamped to what has a meaning.
-fn rate_limit(args: &[&str], default: RateLimit) -> Result<RateLimit, Problem> {
+fn rate_limit(args: &[&str], kod: bool, default: RateLimit) -> Result<RateLimit, Problem> {
     let mut limit = default;
     for pair in args.chunks(2) {
         let [word, value] = pair else { return Err(Problem::Parse) };
@@ -591,7 +625,7 @@ fn rate_limit(args: &[&str], default: RateLimit) -> Result<RateLimit, Problem> {
             "interval" => limit.interval = value.clamp(-19, 12),
             "burst" => limit.burst = value.clamp(1, 255),
             "leak" => limit.leak = value.clamp(1, 4),
-            "kod" => limit.kod = value.clamp(0, 4),
+            "kod" if kod => limit.kod = value.clamp(0, 4),
             _ => return Err(Problem::Parse),
         }
     }
@@ -605,7 +639,7 @@ fn driftfile(args: &[&str]) -> Result<(String, u32), Problem> {
         [path] => Ok(((*path).to_owned(), INTERVAL)),
         [path, word, value] if word.eq_ignore_ascii_case("interval") => Ok((
             (*path).to_owned(),
-            integer(value).and_then(|n| u32::try_from(n).ok()).ok_or(Problem::Parse)?,
+            loose(value).map(|n| u32::try_from(n).unwrap_or(0)).ok_or(Problem::Parse)?,
         )),
         _ => Err(Problem::Parse),
     }
@@ -614,22 +648,23 @@ fn driftfile(args: &[&str]) -> Result<(String, u32), Problem> {
 fn two_integers(args: &[&str]) -> Result<(i32, i32), Problem> {
     count(args, 2)?;
     match args {
-        [low, high] => integer(low).zip(integer(high)).ok_or(Problem::Parse),
+        [low, high] => integer(low).zip(loose(high)).ok_or(Problem::Parse),
         _ => Err(Problem::Parse),
     }
 }
 
 fn hwtimestamp(args: &[&str]) -> Result<HwTimestamp, Problem> {
     let (interface, options) = args.split_first().ok_or(Problem::Parse)?;
-    let mut words = options.iter();
+    let mut words = Scan::new(options);
     while let Some(word) = words.next() {
-        let mut value = || words.next().copied();
         let good = match word.to_ascii_lowercase().as_str() {
             "nocrossts" => true,
-            "rxfilter" => value()
+            "rxfilter" => words
+                .next()
                 .is_some_and(|v| matches!(v.to_ascii_lowercase().as_str(), "none" | "ntp" | "ptp" | "all")),
-            "minpoll" | "maxpoll" | "minsamples" | "maxsamples" => value().and_then(integer).is_some(),
-            "precision" | "txcomp" | "rxcomp" => value().and_then(real).is_some(),
+            "minpoll" | "maxpoll" => words.integer().is_some_and(|n| (-32..=32).contains(&n)),
+            "minsamples" | "maxsamples" => words.integer().is_some_and(|n| n >= 0),
+            "precision" | "txcomp" | "rxcomp" => words.real().is_some(),
             _ => false,
         };
         if !good {
@@ -658,9 +693,9 @@ fn local(args: &[&str]) -> Result<Local, Problem> {
         waitsynced: 0.0,
         waitunsynced: f64::NAN,
     };
-    let mut words = args.iter();
+    let mut words = Scan::new(args);
     while let Some(word) = words.next() {
-        let mut seconds = || words.next().copied().and_then(real).ok_or(Problem::Value);
+        let mut seconds = || words.real().ok_or(Problem::Value);
         match word.to_ascii_lowercase().as_str() {
             "orphan" => local.orphan = true,
             "distance" => local.distance = seconds()?,
@@ -669,8 +704,7 @@ fn local(args: &[&str]) -> Result<Local, Problem> {
             "waitunsynced" => local.waitunsynced = seconds()?,
             "stratum" => {
                 local.stratum = words
-                    .next()
-                    .and_then(|w| integer(w))
+                    .integer()
                     .filter(|n| (1..=15).contains(n))
                     .and_then(|n| u8::try_from(n).ok())
                     .ok_or(Problem::Value)?;
@@ -711,7 +745,7 @@ fn mailonchange(args: &[&str]) -> Result<(String, f64), Problem> {
 fn makestep(args: &[&str]) -> Result<(f64, i32), Problem> {
     count(args, 2)?;
     match args {
-        [threshold, limit] => real(threshold).zip(integer(limit)).ok_or(Problem::Parse),
+        [threshold, limit] => exact(threshold).zip(loose(limit)).ok_or(Problem::Parse),
         _ => Err(Problem::Parse),
     }
 }
@@ -720,8 +754,8 @@ fn maxchange(args: &[&str]) -> Result<(f64, i32, i32), Problem> {
     count(args, 3)?;
     match args {
         [offset, start, ignore] => {
-            let (start, ignore) = integer(start).zip(integer(ignore)).ok_or(Problem::Parse)?;
-            Ok((real(offset).ok_or(Problem::Parse)?, start, ignore))
+            let (start, ignore) = integer(start).zip(loose(ignore)).ok_or(Problem::Parse)?;
+            Ok((exact(offset).ok_or(Problem::Parse)?, start, ignore))
         }
         _ => Err(Problem::Parse),
     }
@@ -731,7 +765,10 @@ fn trusted_certificates(args: &[&str]) -> Result<(u32, String), Problem> {
     match args {
         [] => Err(Problem::Missing),
         [file] => Ok((0, (*file).to_owned())),
-        [set, file] => Ok((unsigned(set).ok_or(Problem::Parse)?, (*file).to_owned())),
+        [set, file] => {
+            let (set, _) = scan_unsigned(set).ok_or(Problem::Parse)?;
+            Ok((set, (*file).to_owned()))
+        }
         _ => Err(Problem::TooMany),
     }
 }
@@ -769,28 +806,27 @@ fn refclock(args: &[&str]) -> Result<Refclock, Problem> {
         parameter: (*parameter).to_owned(),
         options: Vec::new(),
     };
-    let mut words = options.iter();
+    let mut words = Scan::new(options);
     while let Some(word) = words.next() {
         let name = word.to_ascii_lowercase();
         if FLAGS.contains(&name.as_str()) {
             clock.options.push((name, None));
             continue;
         }
-        let value = words.next().copied();
-        let within = |low: i32, high: i32| value.and_then(integer).is_some_and(|n| (low..=high).contains(&n));
-        let good = match name.as_str() {
-            "refid" | "lock" => value.is_some_and(|v| (1..=4).contains(&v.len())),
+        let mut within =
+            |low: i32, high: i32| words.integer().filter(|n| (low..=high).contains(n)).map(|n| n.to_string());
+        let value = match name.as_str() {
+            "refid" | "lock" => words.next().filter(|v| (1..=4).contains(&v.len())).map(str::to_owned),
             "poll" | "dpoll" => within(-32, 32),
             "filter" | "minsamples" | "maxsamples" | "maxlockage" | "maxunreach" => within(0, i32::MAX),
             "rate" => within(1, i32::MAX),
             "stratum" => within(0, 15),
-            "offset" | "delay" | "precision" | "maxdispersion" | "width" => value.and_then(real).is_some(),
+            "offset" | "delay" | "precision" | "maxdispersion" | "width" => {
+                words.real().map(|value| value.to_string())
+            }
             _ => return Err(Problem::Option),
         };
-        if !good {
-            return Err(Problem::Value);
-        }
-        clock.options.push((name, value.map(str::to_owned)));
+        clock.options.push((name, Some(value.ok_or(Problem::Value)?)));
     }
     Ok(clock)
 }
@@ -803,7 +839,7 @@ fn smoothtime(args: &[&str]) -> Result<Smoothing, Problem> {
         [_, _, _] => return Err(Problem::Parse),
         _ => return Err(Problem::TooMany),
     };
-    let (max_freq, max_wander) = real(max_freq).zip(real(max_wander)).ok_or(Problem::Parse)?;
+    let (max_freq, max_wander) = exact(max_freq).zip(real(max_wander)).ok_or(Problem::Parse)?;
     Ok(Smoothing { max_freq, max_wander, leap_only })
 }
 
@@ -814,7 +850,8 @@ fn tempcomp(args: &[&str]) -> Result<Vec<String>, Problem> {
         _ if args.len() < 6 => return Err(Problem::Missing),
         _ => return Err(Problem::TooMany),
     };
-    if !numbers.iter().all(|word| real(word).is_some()) {
+    let (last, before) = numbers.split_last().ok_or(Problem::Missing)?;
+    if real(last).is_none() || !before.iter().all(|word| exact(word).is_some()) {
         return Err(Problem::Parse);
     }
     Ok(args.iter().map(|&a| a.to_owned()).collect())

@@ -18,11 +18,11 @@ impl Source {
     /// What is wrong with the first option that is wrong.
     pub fn parse(kind: Kind, name: &str, options: &[&str]) -> Result<Self, OptionError> {
         let mut source = Self::new(kind, name);
-        let mut words = options.iter();
+        let mut words = Scan::new(options);
         while let Some(word) = words.next() {
             let option = word.to_ascii_lowercase();
             if !source.flag(&option) {
-                source.value(&option, words.next().copied())?;
+                source.value(&option, &mut words)?;
             }
         }
         Ok(source)
@@ -50,39 +50,35 @@ impl Source {
         true
     }
 
-    fn value(&mut self, option: &str, word: Option<&str>) -> Result<(), OptionError> {
-        let int = |low: i32, high: i32| {
-            word.and_then(integer).filter(|n| (low..=high).contains(n)).ok_or(OptionError::Value)
+    fn value(&mut self, option: &str, words: &mut Scan<'_>) -> Result<(), OptionError> {
+        let mut int = |low: i32, high: i32| {
+            words.integer().filter(|n| (low..=high).contains(n)).ok_or(OptionError::Value)
         };
-        let count = |low: i32| int(low, i32::MAX).map(i32::unsigned_abs);
-        let unsigned = |low: u32| word.and_then(unsigned).filter(|n| *n >= low).ok_or(OptionError::Value);
-        let float = || word.and_then(real).ok_or(OptionError::Value);
-        let port = || int(0, 65_535).map(|n| u16::try_from(n).unwrap_or(0));
         match option {
             "minpoll" => self.minpoll = int(-32, 32)?,
             "maxpoll" => self.maxpoll = int(-32, 32)?,
             "presend" => self.presend = int(-32, 32)?,
             "maxntsretry" => self.maxntsretry = int(-32, 32)?,
-            "port" => self.port = port()?,
-            "ntsport" => self.ntsport = port()?,
+            "port" => self.port = port(&mut int)?,
+            "ntsport" => self.ntsport = port(&mut int)?,
             "minstratum" => self.minstratum = int(0, 16)?.unsigned_abs(),
             "version" => self.version = int(1, 4)?.unsigned_abs(),
-            "polltarget" => self.polltarget = unsigned(1)?,
-            "maxsources" => self.maxsources = unsigned(1)?,
-            "minsamples" => self.minsamples = Some(count(0)?),
-            "maxsamples" => self.maxsamples = Some(count(0)?),
-            "maxunreach" => self.maxunreach = unsigned(0)?,
-            "filter" => self.filter = count(0)?,
-            "key" => self.key = unsigned(1)?,
-            "certset" => self.certset = unsigned(0)?,
-            "maxdelay" => self.maxdelay = float()?,
-            "maxdelayratio" => self.maxdelayratio = float()?,
-            "maxdelaydevratio" => self.maxdelaydevratio = float()?,
-            "maxdelayquant" => self.maxdelayquant = float()?,
-            "mindelay" => self.mindelay = float()?,
-            "asymmetry" => self.asymmetry = float()?,
-            "offset" => self.offset = float()?,
-            "extfield" => match word.and_then(|w| u32::from_str_radix(w, 16).ok()) {
+            "polltarget" => self.polltarget = words.unsigned(1)?,
+            "maxsources" => self.maxsources = words.unsigned(1)?,
+            "minsamples" => self.minsamples = Some(int(0, i32::MAX)?.unsigned_abs()),
+            "maxsamples" => self.maxsamples = Some(int(0, i32::MAX)?.unsigned_abs()),
+            "maxunreach" => self.maxunreach = words.unsigned(0)?,
+            "filter" => self.filter = int(0, i32::MAX)?.unsigned_abs(),
+            "key" => self.key = words.unsigned(1)?,
+            "certset" => self.certset = words.unsigned(0)?,
+            "maxdelay" => self.maxdelay = words.real().ok_or(OptionError::Value)?,
+            "maxdelayratio" => self.maxdelayratio = words.real().ok_or(OptionError::Value)?,
+            "maxdelaydevratio" => self.maxdelaydevratio = words.real().ok_or(OptionError::Value)?,
+            "maxdelayquant" => self.maxdelayquant = words.real().ok_or(OptionError::Value)?,
+            "mindelay" => self.mindelay = words.real().ok_or(OptionError::Value)?,
+            "asymmetry" => self.asymmetry = words.real().ok_or(OptionError::Value)?,
+            "offset" => self.offset = words.real().ok_or(OptionError::Value)?,
+            "extfield" => match words.hexadecimal() {
                 Some(0xF323) => self.extensions.mono_root = true,
                 Some(0x10A | 0xF324) => self.extensions.net_correction = true,
                 _ => return Err(OptionError::Value),
@@ -93,10 +89,105 @@ impl Source {
     }
 }
 
+fn port(int: &mut impl FnMut(i32, i32) -> Result<i32, OptionError>) -> Result<u16, OptionError> {
+    int(0, 65_535).map(|n| u16::try_from(n).unwrap_or(0))
+}
+
+/// The words of a line as `sscanf` goes through them: what stands behind a number in its word is the next word.
+#[derive(Debug)]
+pub(super) struct Scan<'a> {
+    words: std::slice::Iter<'a, &'a str>,
+    left: Option<&'a str>,
+}
+
+impl<'a> Scan<'a> {
+    pub(super) fn new(words: &'a [&'a str]) -> Self {
+        Self { words: words.iter(), left: None }
+    }
+
+    pub(super) fn next(&mut self) -> Option<&'a str> {
+        self.left.take().or_else(|| self.words.next().copied())
+    }
+
+    pub(super) fn integer(&mut self) -> Option<i32> {
+        self.number(scan_integer)
+    }
+
+    pub(super) fn real(&mut self) -> Option<f64> {
+        self.number(scan_real)
+    }
+
+    fn unsigned(&mut self, least: u32) -> Result<u32, OptionError> {
+        self.number(scan_unsigned).filter(|n| *n >= least).ok_or(OptionError::Value)
+    }
+
+    fn hexadecimal(&mut self) -> Option<u32> {
+        self.number(|word| {
+            let end = word.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(word.len());
+            let (digits, rest) = word.split_at_checked(end)?;
+            Some((u32::from_str_radix(digits, 16).ok()?, rest))
+        })
+    }
+
+    fn number<T>(&mut self, scan: impl Fn(&'a str) -> Option<(T, &'a str)>) -> Option<T> {
+        let (value, rest) = scan(self.next()?)?;
+        self.left = Some(rest).filter(|rest| !rest.is_empty());
+        Some(value)
+    }
+}
+
+/// The digits at the start of a word, and what follows them.
+fn digits(word: &str) -> Option<(&str, &str)> {
+    let end = word.find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len());
+    word.split_at_checked(end).filter(|(digits, _)| !digits.is_empty())
+}
+
+/// A decimal integer at the start of a word, and what follows it.
+pub(super) fn scan_integer(word: &str) -> Option<(i32, &str)> {
+    let (_, rest) = digits(word.strip_prefix(['-', '+']).unwrap_or(word))?;
+    let number = word.get(..word.len() - rest.len())?;
+    Some((number.parse().ok()?, rest))
+}
+
+/// A decimal number at the start of a word, and what follows it. No minus: the original makes a huge number of it.
+pub(super) fn scan_unsigned(word: &str) -> Option<(u32, &str)> {
+    let (number, rest) = digits(word.strip_prefix('+').unwrap_or(word))?;
+    Some((number.parse().ok()?, rest))
+}
+
+/// A real number at the start of a word as `sscanf("%lf")` reads it, and what follows it. Never NaN or infinite.
+pub(super) fn scan_real(word: &str) -> Option<(f64, &str)> {
+    let unsigned = word.strip_prefix(['-', '+']).unwrap_or(word);
+    let mut end = word.len() - unsigned.len();
+    let mut seen = false;
+    let mut run = |end: &mut usize| {
+        let found = word.get(*end..).and_then(digits);
+        if let Some((digits, _)) = found {
+            *end += digits.len();
+            seen = true;
+        }
+        found.is_some()
+    };
+    run(&mut end);
+    if word.get(end..)?.starts_with('.') {
+        end += 1;
+        run(&mut end);
+    }
+    if !seen {
+        return None;
+    }
+    if let Some(exponent) = word.get(end..)?.strip_prefix(['e', 'E']) {
+        // an exponent without digits is no number at all
+        let (_, rest) = digits(exponent.strip_prefix(['-', '+']).unwrap_or(exponent))?;
+        end = word.len() - rest.len();
+    }
+    let (number, rest) = word.split_at_checked(end)?;
+    Some((number.parse::<f64>().ok().filter(|value| value.is_finite())?, rest))
+}
+
 /// A decimal integer as the original reads it: a sign, digits, nothing behind them.
 pub fn integer(word: &str) -> Option<i32> {
-    let digits = word.strip_prefix(['-', '+']).unwrap_or(word);
-    (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then(|| word.parse().ok()).flatten()
+    scan_integer(word).filter(|(_, rest)| rest.is_empty()).map(|(value, _)| value)
 }
 
 /// A decimal number without a sign.
@@ -106,14 +197,7 @@ pub fn unsigned(word: &str) -> Option<u32> {
 
 /// A real number as `sscanf("%lf")` reads it: what follows the number is read over. Never NaN or infinite.
 pub fn real(word: &str) -> Option<f64> {
-    let mut end = 0;
-    for (at, c) in word.char_indices() {
-        let candidate = word.get(..at + c.len_utf8())?;
-        if candidate.parse::<f64>().is_ok() {
-            end = at + c.len_utf8();
-        }
-    }
-    word.get(..end)?.parse::<f64>().ok().filter(|value| value.is_finite())
+    scan_real(word).map(|(value, _)| value)
 }
 
 #[cfg(test)]
@@ -128,28 +212,22 @@ mod tests {
 
     #[test]
     fn options_land_in_their_fields() {
-        let source = parse("h IBURST minpoll -2 key 7 maxdelay 0.25x extfield f323 copy").unwrap();
+        let source = parse("h IBURST minpoll -2 key 7 maxdelay 0.25 extfield f323 copy").unwrap();
         assert!(source.flags.iburst && source.flags.copy && source.extensions.mono_root);
         assert_eq!((source.minpoll, source.key), (-2, 7));
         assert!((source.maxdelay - 0.25).abs() < 1e-12);
         assert_eq!(parse("h"), Ok(Source::new(Kind::Server, "h")));
+        assert_eq!(parse("h minpoll 3iburst"), parse("h minpoll 3 iburst"), "as sscanf goes through it");
     }
 
     #[test]
     fn wrong_options_and_values_are_told_apart() {
-        for bad in [
-            "h minpoll",
-            "h minpoll 33",
-            "h port 65536",
-            "h key 0",
-            "h version 5",
-            "h minpoll 0x3",
-            "h offset x",
-            "h key -1",
-        ] {
+        for bad in
+            ["h minpoll", "h minpoll 33", "h port 65536", "h key 0", "h version 5", "h offset x", "h key -1"]
+        {
             assert_eq!(parse(bad), Err(OptionError::Value), "{bad}");
         }
-        for bad in ["h foo", "h iburst #", "h foo 3"] {
+        for bad in ["h foo", "h iburst #", "h foo 3", "h minpoll 0x3", "h key 3x", "h extfield F323x"] {
             assert_eq!(parse(bad), Err(OptionError::Unknown), "{bad}");
         }
     }
@@ -158,9 +236,10 @@ mod tests {
     fn reals_end_where_the_number_ends() {
         assert_eq!(real("3x"), Some(3.0));
         assert_eq!(real("-1.5e-3s"), Some(-0.0015));
+        assert_eq!((real("+.5"), real("1.x"), real("1.5.2")), (Some(0.5), Some(1.0), Some(1.5)));
         assert_eq!(
-            (real("x"), real(""), real("inf"), real("nan"), real(".")),
-            (None, None, None, None, None)
+            (real("x"), real(""), real("inf"), real("1e400"), real("."), real("1e"), real("--1")),
+            (None, None, None, None, None, None, None)
         );
     }
 }

@@ -223,7 +223,6 @@ impl Life {
         let wrong = match directory::mode_for_others(path) {
             Ok(others) if others & 4 != 0 => "World-readable",
             Ok(others) if others & 2 != 0 => "World-writable",
-            Ok(others) if others != 0 => "Wrong",
             Ok(_) | Err(_) => return,
         };
         self.line(Level::Warning, &format!("{wrong} permissions on {}", path.display()));

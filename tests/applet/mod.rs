@@ -1,6 +1,7 @@
 //! Tests of the applets as programs.
 
 mod chronyc;
+mod chronyd;
 mod demo;
 mod every;
 mod hwclock;

@@ -31,6 +31,7 @@
 //! `/proc/self/status` before it becomes the program, and the harness panics when bit 25 of CapEff or CapBnd is set.
 
 mod chronyc;
+mod chronyd;
 pub(crate) mod daemon;
 pub(crate) mod namespace;
 mod ntpdate;

@@ -91,7 +91,7 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
             let package = match name {
                 "ntpdate" => Package::Ntpdate428,
                 "ntpq" => Package::Ntp428,
-                "chronyc" => Package::ChronySid,
+                "chronyc" | "chronyd" => Package::ChronySid,
                 _ => panic!("{name}: no original is known here"),
             };
             package.bin().map_err(|reason| skipped(&reason)).ok().map(|bin| bin.join(name))

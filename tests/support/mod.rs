@@ -1,6 +1,7 @@
 //! What the integration tests share.
 
 pub(crate) mod cli;
+pub(crate) mod conf;
 pub(crate) mod schema;
 
 use std::path::Path;
