@@ -366,3 +366,29 @@ fn key_files() {
         assert_eq!(lines, said, "{keys}");
     }
 }
+
+/// Ours only: the script is for our daemon.
+#[test]
+fn the_init_script_has_the_codes_of_the_lsb() {
+    let Some(lab) = Lab::open(&[]) else { return };
+    let Some(chronyd) = super::peer::our("chronyd") else { return };
+    let host = host(&lab);
+    let script = include_str!("../../dist/sysv/chronyd")
+        .replace("daemon=/usr/sbin/chronyd", &format!("daemon={}", chronyd.display()))
+        .replace("lock=/var/lock/subsys/", "lock=/run/subsys/");
+    host.file("chronyd", &script);
+    let text = "mkdir /run/subsys; mkdir -p /etc/sysconfig; echo 'OPTIONS=\"-x -f /run/c\"' >/etc/sysconfig/chronyd; echo local >/run/c
+        s() { dash ./chronyd $1 2>&1 | sed \"s/pid [0-9]*/pid N/\"; }
+        c() { dash ./chronyd $1 >/dev/null 2>&1; echo \"$1 $?\"; }
+        c status; s start; c start; s status; c status; ls /run/subsys; c try-restart; c restart; c status
+        kill -9 $(cat /run/chrony/chronyd.pid); sleep 0.2; s status; c status; rm /run/chrony/chronyd.pid; c status
+        c start; s stop; c stop; c status; c try-restart; c status; c reload; c foo; ls /run/chrony /run/subsys
+        echo foo >/run/c; c start; s start; c status; setpriv --reuid 65534 --clear-groups dash ./chronyd start 2>&1; echo $?";
+    let ran = host.sh(text);
+    let expected = "status 3\nStarting chronyd: done\nstart 0\nchronyd (pid N) is running...\nstatus 0\nchronyd\n\
+        try-restart 0\nrestart 0\nstatus 0\nchronyd dead but pid file exists\nstatus 1\nstatus 2\n\
+        start 0\nStopping chronyd: done\nstop 0\nstatus 3\ntry-restart 0\nstatus 3\nreload 3\nfoo 2\n/run/chrony:\n\n/run/subsys:\n\
+        start 1\nInvalid directive foo at line 1 in file /run/c\nStarting chronyd: failed\nstatus 3\n\
+        chronyd: only root may start it\n4\n";
+    assert_eq!(ran.out, expected, "{}", ran.err);
+}

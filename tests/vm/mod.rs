@@ -13,6 +13,7 @@
 //! In the guest `ntpbox` and all its names are first in PATH, `responder ADDRESS SECONDS` (responder.rs) is a time server
 //! that a step of the guest's clock does not move. Boot and end cost 4 s: put what belongs together into one guest.
 
+mod chronyd;
 mod hwclock;
 mod ntpdate;
 
