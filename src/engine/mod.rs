@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod association;
+pub mod bank;
 pub mod clients;
 pub mod clock;
 pub mod interleave;
