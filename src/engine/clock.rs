@@ -2,12 +2,11 @@
 //!
 //! Nothing here reads or sets a clock; commands go out, and the time line remembers what they do.
 
+use super::bank::steer::{Limits, plan};
 use super::options::Settings;
 use super::timeline::{Exact, KernelRate, Line, Timeline};
 use crate::types::{MonoTime, Now, TimeDelta};
 
-/// The longest and the shortest slew, s.
-const SLEW_SECS: (f64, f64) = (1.0, 10_000.0);
 /// The clock jumped by more than this: by how much cannot be told from a suspended machine, everything is measured anew.
 const UNKNOWN_JUMP: TimeDelta = TimeDelta::from_secs(10);
 /// The clock was stepped by somebody else by more than this. Two readings in a row are less apart.
@@ -42,8 +41,10 @@ pub struct Manner {
     pub offset_sd: f64,
     /// Standard deviation of the rate, s/s.
     pub rate_sd: f64,
-    /// Interval of the updates, s.
+    /// Shortest poll interval of the sources that are followed, s.
     pub interval: f64,
+    /// Whether this update counts for `makestep`, and may step.
+    pub counts: bool,
 }
 
 /// Somebody else moved the clock.
@@ -79,8 +80,7 @@ pub struct Clock {
     last: Now,
     makestep: Option<(f64, i32)>,
     maxchange: Option<(f64, i32, i32)>,
-    maxslewrate: f64,
-    corrtimeratio: f64,
+    limits: Limits,
     commands: Vec<ClockCommand>,
 }
 
@@ -95,8 +95,7 @@ impl Clock {
             last: now,
             makestep: settings.makestep,
             maxchange: settings.maxchange,
-            maxslewrate: settings.maxslewrate.abs() * 1e-6,
-            corrtimeratio: settings.corrtimeratio,
+            limits: limits(settings),
             commands: Vec::new(),
         }
     }
@@ -195,7 +194,7 @@ impl Clock {
         self.timeline.set_line(line);
         let remaining = old + change;
         let may_step = self.makestep.is_some_and(|(threshold, _)| remaining.abs() > threshold);
-        let allowed = self.use_up_makestep();
+        let allowed = manner.counts && self.use_up_makestep();
         if may_step && allowed && self.controlled {
             let delta = self.step(now);
             return Applied::Stepped(change, delta);
@@ -236,29 +235,21 @@ impl Clock {
             return;
         }
         let remaining = self.timeline.remaining(now.clock);
-        let base = self.timeline.line().rate;
-        let duration = slew_duration(remaining, manner, self.corrtimeratio);
-        let wanted = (remaining / duration).clamp(-self.maxslewrate, self.maxslewrate);
-        if wanted == 0.0 {
-            self.slew_end = None;
-            self.run_at(now, base);
-            return;
-        }
-        let setting = KernelRate::nearest((1.0 + base) * (1.0 + wanted) - 1.0);
-        // what the kernel can do may be a little more or less; the end is where that line meets the estimate
-        let real = (1.0 + setting.rate()) / (1.0 + base) - 1.0;
-        let lasts = if real * remaining > 0.0 { remaining / real } else { duration };
-        let lasts = lasts.clamp(0.0, SLEW_SECS.1.max(duration));
-        // the monotonic clock runs with the kernel's, at 1 + real of the estimate
-        let kernel = lasts * (1.0 + real.max(-0.5));
-        self.slew_end = Some(now.mono + TimeDelta::from_secs_f64(kernel).unwrap_or_default());
-        self.set(now, setting);
+        let rate = self.timeline.line().rate;
+        let slew = plan(remaining, rate, manner.offset_sd, manner.rate_sd, manner.interval, &self.limits);
+        self.slew_end = slew.lasts.map(|lasts| now.mono + lasts);
+        self.set(now, slew.setting);
     }
 
     /// Stops slewing: the clock runs on at the rate of the estimate (the end of the daemon).
     pub fn settle(&mut self, now: Now) {
         self.slew_end = None;
         self.run_at(now, self.timeline.line().rate);
+    }
+
+    /// What the configuration allows.
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     fn run_at(&mut self, now: Now, rate: f64) {
@@ -273,14 +264,15 @@ impl Clock {
     }
 }
 
-fn ahead(now: Now) -> TimeDelta {
-    TimeDelta::from_nanos(now.clock.as_nanos().saturating_sub(now.mono.as_nanos()))
+fn limits(settings: &Settings) -> Limits {
+    Limits {
+        max_slew: settings.maxslewrate.abs().max(1e-6) * 1e-6,
+        max_drift: settings.maxdrift.abs() * 1e-6,
+        max_update_skew: settings.maxupdateskew.abs() * 1e-6,
+        corr_time_ratio: settings.corrtimeratio.max(0.0),
+    }
 }
 
-/// How long it takes to slew `remaining` s: discipline-filter.md §1.8, times `corrtimeratio`/3.
-fn slew_duration(remaining: f64, manner: &Manner, corrtimeratio: f64) -> f64 {
-    let settled = if manner.rate_sd > 0.0 { 0.4 * manner.offset_sd / manner.rate_sd } else { 0.0 };
-    let haste = if remaining == 0.0 { 1.0 } else { (3.0 * manner.offset_sd / remaining.abs()).min(1.0) };
-    let tau = manner.interval.max(settled) * haste * (corrtimeratio / 3.0).max(0.0);
-    if tau.is_finite() { tau.clamp(SLEW_SECS.0, SLEW_SECS.1) } else { SLEW_SECS.0 }
+fn ahead(now: Now) -> TimeDelta {
+    TimeDelta::from_nanos(now.clock.as_nanos().saturating_sub(now.mono.as_nanos()))
 }

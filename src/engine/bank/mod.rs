@@ -22,6 +22,7 @@ use self::path::{Path, WINDOW, count};
 use self::shape::{Mixture, SHAPES};
 use self::start::{MIN_RATE_SD, START_RATE_SD, Start};
 use super::measurement::Measurement;
+pub use super::measurement::SourceId;
 use super::timeline::{Exact, FreeTime, Line};
 use crate::types::TimeDelta;
 
@@ -49,10 +50,6 @@ const DISORDER: f64 = 64.0;
 const MAX_DELAY: f64 = 1000.0;
 /// The rate of a clock is within this, s/s: adjtimex can express ±10 %.
 const MAX_RATE: f64 = 0.2;
-
-/// What the bank calls a source; the engine hands it out and never uses it again for another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SourceId(pub u32);
 
 /// What became of a measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

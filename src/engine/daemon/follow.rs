@@ -1,0 +1,495 @@
+//! From a sample to the clock: selection, estimate, correction, and what is told about it.
+
+use std::net::IpAddr;
+
+use super::{
+    Action, Candidate, ClockCommand, EXTRA_EVERY, Engine, Jump, Level, Leap, Measurement, Now, Record, RefId,
+    Rng, STATUS_INTERVAL, SourceId, TimeDelta, Whom, named, selection,
+};
+use crate::auth::refid_of_ipv6;
+use crate::engine::bank::{Verdict, steer};
+use crate::engine::clock::{Applied, Manner};
+use crate::engine::record;
+use crate::engine::reference::Update;
+use crate::engine::selection::{Decision, Message, Outcome, Status};
+
+/// Standard deviations that make a bound on the error of the frequency.
+const SKEW: f64 = 3.5;
+/// The kernel counts this as unsynchronised.
+const UNSYNCHRONISED_ERROR: TimeDelta = TimeDelta::from_secs(16);
+/// An extra request follows a suspicion after this long.
+const EXTRA_AFTER: TimeDelta = TimeDelta::from_secs(2);
+/// Samples of the bank during which a newly admitted source brings its earlier ones along.
+const START_SAMPLES: u64 = 24;
+
+impl Engine {
+    /// Ends slews, and looks whether somebody else moved the clock.
+    pub(super) fn watch_clock(&mut self, now: Now, rng: &mut dyn Rng) {
+        match self.clock.tick(now) {
+            None => {}
+            Some(Jump::Known(by)) => {
+                self.log(Level::Warning, format!("System clock was moved by {:.6} seconds by somebody else", by.as_secs_f64()));
+                if let Some(manner) = self.manner(now, false) {
+                    self.clock.slew(now, &manner);
+                }
+            }
+            Some(Jump::Unknown(by)) => {
+                let way = if by.is_negative() { "Backward" } else { "Forward" };
+                self.log(Level::Warning, format!("{way} time jump detected!"));
+                self.restart(now, rng);
+            }
+        }
+        self.flush_clock();
+    }
+
+    /// All measurements are void.
+    pub(super) fn restart(&mut self, now: Now, rng: &mut dyn Rng) {
+        self.bank.lose_offset();
+        let ids: Vec<SourceId> = self.sources.keys().copied().collect();
+        for id in ids {
+            if let Some(source) = self.sources.get_mut(&id) {
+                source.association.reset();
+                source.fed = false;
+                source.fresh = false;
+            }
+            self.drain(now, id, rng);
+        }
+        self.lose(now);
+    }
+
+    /// A good sample came in; it is in the register already.
+    pub(super) fn sampled(&mut self, now: Now, id: SourceId, measurement: &Measurement, rng: &mut dyn Rng) {
+        if let Some(source) = self.sources.get_mut(&id) {
+            source.fresh = true;
+        }
+        self.record_statistics(now, id);
+        let outcome = self.judge(now, Some(id));
+        let admitted = matches!(self.selection.shown(id).status, Status::Selected | Status::Combined)
+            && outcome.decision != Decision::Lost;
+        if admitted {
+            self.feed(now, id, measurement);
+        }
+        self.decide(now, outcome, admitted, rng);
+    }
+
+    /// Runs the selection because something other than a sample changed.
+    pub(super) fn select(&mut self, now: Now, updated: Option<SourceId>, rng: &mut dyn Rng) {
+        let outcome = self.judge(now, updated);
+        // without a sample there is nothing to update from
+        if outcome.decision == Decision::Lost {
+            self.decide(now, outcome, false, rng);
+        } else {
+            self.report(&outcome.messages);
+        }
+    }
+
+    fn judge(&mut self, now: Now, updated: Option<SourceId>) -> Outcome {
+        let at = self.timeline().free(now.clock);
+        let line = self.timeline().line();
+        let candidates: Vec<Candidate> = self
+            .sources
+            .iter()
+            .map(|(id, source)| {
+                let facts = source.association.facts();
+                Candidate {
+                    id: *id,
+                    refclock: false,
+                    options: source.effective,
+                    leap: facts.last.map_or(Leap::Unsynchronised, |p| p.header.leap),
+                    stratum: facts.last.map_or(0, |p| p.header.stratum.get()),
+                    reach: facts.reach.bits(),
+                    reach_size: facts.reach_size,
+                    given_up: facts.given_up,
+                    fresh: source.fresh,
+                    stats: source.association.register().stats(at, &line),
+                }
+            })
+            .collect();
+        let limits = self.limits();
+        let before = self.selection.selected();
+        let outcome = self.selection.run(&candidates, updated, &limits);
+        let after = self.selection.selected();
+        if before != after {
+            for (id, source) in &mut self.sources {
+                source.association.set_selected(Some(*id) == after);
+            }
+        }
+        outcome
+    }
+
+    fn limits(&self) -> selection::Limits {
+        let s = &self.settings;
+        selection::Limits {
+            maxdistance: s.maxdistance,
+            maxjitter: s.maxjitter,
+            minstratum: s.minstratum,
+            maxstratum: s.maxstratum.min(15),
+            reselectdist: s.reselectdist,
+            stratumweight: s.stratumweight,
+            combinelimit: s.combinelimit,
+            minsources: usize::try_from(s.minsources).unwrap_or(usize::MAX),
+            maxclockerror: s.maxclockerror * 1e-6,
+            orphan: self.reference.local().filter(|l| l.orphan).map(|l| l.stratum),
+        }
+    }
+
+    /// Gives a sample of a believed source to the bank, and its earlier ones while the bank is young.
+    fn feed(&mut self, now: Now, id: SourceId, measurement: &Measurement) {
+        let known = self.bank.estimate(self.timeline().free(now.clock)).map_or(0, |e| e.samples);
+        let newcomer = self.sources.get(&id).is_some_and(|s| !s.fed);
+        let verdict = if newcomer && known < START_SAMPLES {
+            self.admit();
+            None
+        } else {
+            Some(self.bank.accept(id, measurement))
+        };
+        let outlook = self.bank.outlook(id);
+        let Some(source) = self.sources.get_mut(&id) else { return };
+        source.fed = true;
+        if matches!(verdict, Some(Verdict::Suspected | Verdict::Jumped)) && source.calm == 0 {
+            source.calm = EXTRA_EVERY;
+            source.association.hasten(now.mono, EXTRA_AFTER);
+        }
+        if let Some(outlook) = outlook {
+            let options = source.association.options();
+            let (low, high) = (f64::from(options.minpoll), f64::from(options.maxpoll));
+            source.poll = steer::next_poll(source.poll, &outlook, low, high, options.polltarget);
+            let poll = source.poll;
+            source.association.set_poll(poll);
+        }
+    }
+
+    /// The bank begins anew with all that is known of the believed sources.
+    fn admit(&mut self) {
+        let mut all: Vec<(SourceId, Measurement)> = Vec::new();
+        for (id, source) in &mut self.sources {
+            let status = self.selection.shown(*id).status;
+            if !matches!(status, Status::Selected | Status::Combined) {
+                continue;
+            }
+            source.fed = true;
+            all.extend(source.association.register().dump().samples.iter().map(|e| (*id, e.measurement)));
+        }
+        all.sort_by_key(|(_, m)| m.at);
+        self.bank.rebuild(all.iter().map(|(id, m)| (*id, m)));
+    }
+
+    fn decide(&mut self, now: Now, outcome: Outcome, admitted: bool, rng: &mut dyn Rng) {
+        self.report(&outcome.messages);
+        match outcome.decision {
+            Decision::Lost => self.lose(now),
+            Decision::Keep if admitted => self.correct(now, None, rng),
+            Decision::Keep => {}
+            Decision::Update(used) => {
+                self.leap = outcome.leap;
+                self.correct(now, Some(&used), rng);
+            }
+        }
+    }
+
+    fn manner(&self, now: Now, counts: bool) -> Option<Manner> {
+        let estimate = self.bank.estimate(self.timeline().free(now.clock)).filter(|e| e.ready)?;
+        let shortest = self
+            .sources
+            .iter()
+            .filter(|(id, _)| {
+                matches!(self.selection.shown(**id).status, Status::Selected | Status::Combined)
+            })
+            .map(|(_, s)| s.poll)
+            .fold(f64::INFINITY, f64::min);
+        let interval = if shortest.is_finite() { shortest.exp2() } else { 64.0 };
+        Some(Manner { offset_sd: estimate.offset_sd, rate_sd: estimate.rate_sd, interval, counts })
+    }
+
+    /// Follows the estimate. `used`: the sources of an update that is told; `None`: the clock follows quietly.
+    fn correct(&mut self, now: Now, used: Option<&[SourceId]>, rng: &mut dyn Rng) {
+        let free = self.timeline().free(now.clock);
+        let Some(manner) = self.manner(now, used.is_some()).filter(|_| !self.gave_up) else { return };
+        let Some(estimate) = self.bank.estimate(free) else { return };
+        let line = steer::follow(&estimate, self.timeline().line().rate, self.clock.limits());
+        let remaining = self.timeline().remaining(now.clock);
+        let applied = self.clock.follow(now, line, &manner, self.reference.updates());
+        let change = match applied {
+            Applied::Slewed(change) => change,
+            Applied::Stepped(change, delta) => {
+                self.log(
+                    Level::Warning,
+                    format!("System clock was stepped by {:.6} seconds", delta.as_secs_f64()),
+                );
+                change
+            }
+            Applied::Ignored(change) | Applied::GiveUp(change) => {
+                let gives_up = matches!(applied, Applied::GiveUp(_));
+                let (word, limit) = (
+                    if gives_up { "exiting" } else { "ignored" },
+                    self.settings.maxchange.map_or(0.0, |(limit, _, _)| limit),
+                );
+                self.log(
+                    Level::Warning,
+                    format!(
+                        "Adjustment of {:.3} seconds exceeds the allowed maximum of {limit:.3} seconds ({word}) ",
+                        -change
+                    ),
+                );
+                if gives_up {
+                    self.gave_up = true;
+                    self.actions.push_back(Action::GiveUp);
+                }
+                return;
+            }
+        };
+        self.untold += change;
+        let Some(used) = used else { return };
+        let skew = SKEW * estimate.rate_sd;
+        let residual = line.rate - estimate.line.rate;
+        self.tell(now, used, &estimate_facts(estimate.offset_sd, skew, residual, remaining), rng);
+    }
+
+    /// What follows an update that is told: reference, kernel, logs, drift file.
+    fn tell(&mut self, now: Now, used: &[SourceId], facts: &EstimateFacts, rng: &mut dyn Rng) {
+        let Some(id) = used.first().copied() else { return };
+        let free = self.timeline().free(now.clock);
+        let Some(source) = self.sources.get_mut(&id) else { return };
+        source.fresh = false;
+        let source_facts = source.association.facts();
+        let address = source_facts.address.ip();
+        let (stratum, remote_refid) = source_facts
+            .last
+            .map_or((0, RefId::from_bits(0)), |p| (p.header.stratum.get(), p.header.refid));
+        let copy = source.association.options().flags.copy;
+        let register = source.association.register();
+        let (root_delay, best_dispersion) = register.root(free).unwrap_or((0.0, 0.0));
+        let newest = register.latest(&self.clock.timeline().line()).map(|l| l.at);
+        let age = newest.map_or(0.0, |at| (free - at).as_secs_f64());
+        let estimated = self.clock.timeline().estimated(now.clock);
+        let offset = std::mem::take(&mut self.untold);
+        let update = Update {
+            refid: if copy { remote_refid } else { refid_of(address) },
+            address: Some(address),
+            stratum: if copy { stratum } else { (stratum + 1).min(16) },
+            leap: self.leap,
+            time: estimated - TimeDelta::from_secs_f64(age).unwrap_or_default(),
+            root_delay,
+            root_dispersion: best_dispersion + facts.offset_sd,
+            offset,
+            offset_sd: facts.offset_sd,
+            skew: facts.skew,
+            residual: facts.residual,
+        };
+        let max_error = self.error_of_interval(now, offset, facts.remaining);
+        self.combined = used.len();
+        self.reference.update(now, update, rng);
+        self.learnt = Some((self.frequency(), facts.skew));
+        if offset.abs() > self.settings.logchange {
+            self.log(Level::Warning, format!("System clock wrong by {offset:.6} seconds"));
+        }
+        self.actions.push_back(Action::Record(Record::Tracking(record::Tracking {
+            time: estimated,
+            whom: Some(Whom::Address(address)),
+            stratum: update.stratum,
+            frequency_ppm: self.frequency() * 1e6,
+            skew_ppm: facts.skew * 1e6,
+            offset,
+            leap: update.leap,
+            combined: used.len(),
+            offset_sd: facts.offset_sd,
+            remaining: facts.remaining,
+            root_delay,
+            root_dispersion: update.root_dispersion,
+            max_error,
+        })));
+        self.record_selection(now);
+        self.tell_kernel(now);
+        if self.drift_due.is_some_and(|due| due <= now.mono) {
+            self.write_drift(now);
+        }
+    }
+
+    /// How far the clock was wrong at most since the last update.
+    fn error_of_interval(&self, now: Now, offset: f64, remaining: f64) -> f64 {
+        let estimated = self.timeline().estimated(now.clock);
+        let distance = self.reference.root_distance(estimated).unwrap_or(0.0);
+        offset.abs() + remaining.abs() + distance
+    }
+
+    pub(super) fn lose(&mut self, now: Now) {
+        if self.reference.lose(now) || self.reference.updates() == 0 && self.combined != usize::MAX {
+            // the first line of tracking.log says that nothing is followed yet
+            if self.reference.updates() == 0 {
+                self.combined = usize::MAX;
+            }
+            let estimated = self.timeline().estimated(now.clock);
+            self.actions.push_back(Action::Record(Record::Tracking(record::Tracking {
+                time: estimated,
+                whom: None,
+                stratum: 0,
+                frequency_ppm: self.frequency() * 1e6,
+                skew_ppm: self.learnt.map_or(1e6, |(_, skew)| skew * 1e6),
+                offset: 0.0,
+                leap: Leap::Unsynchronised,
+                combined: 0,
+                offset_sd: 0.0,
+                remaining: self.timeline().remaining(now.clock),
+                root_delay: 1.0,
+                root_dispersion: 1.0,
+                max_error: 1.5,
+            })));
+            self.tell_kernel(now);
+        }
+    }
+
+    /// Tells the kernel how good the clock is; it is told again before its own bound grows too large.
+    pub(super) fn tell_kernel(&mut self, now: Now) {
+        let estimated = self.timeline().estimated(now.clock);
+        let remaining = self.timeline().remaining(now.clock).abs();
+        let synchronised = self.reference.is_synchronised();
+        let command = match self.reference.root_distance(estimated).filter(|_| synchronised) {
+            Some(distance) => {
+                let max_error = TimeDelta::from_secs_f64(distance + remaining).unwrap_or(TimeDelta::MAX);
+                let sd = self.reference.current().map_or(0.0, |u| u.offset_sd);
+                ClockCommand::Status {
+                    synchronised: self.settings.rtcsync && max_error < UNSYNCHRONISED_ERROR,
+                    leap: match self.leap {
+                        Leap::Add => 1,
+                        Leap::Delete => -1,
+                        Leap::None | Leap::Unsynchronised => 0,
+                    },
+                    max_error: max_error.min(UNSYNCHRONISED_ERROR),
+                    est_error: TimeDelta::from_secs_f64(sd.max(remaining)).unwrap_or(TimeDelta::MAX).min(UNSYNCHRONISED_ERROR),
+                }
+            }
+            None => ClockCommand::Status {
+                synchronised: false,
+                leap: 0,
+                max_error: UNSYNCHRONISED_ERROR,
+                est_error: UNSYNCHRONISED_ERROR,
+            },
+        };
+        self.clock.command(command);
+        self.status_due = synchronised.then(|| now.mono + STATUS_INTERVAL);
+        self.flush_clock();
+    }
+
+    pub(super) fn write_drift(&mut self, now: Now) {
+        let Some((frequency, skew)) = self.learnt else { return };
+        self.actions.push_back(Action::Drift(frequency * 1e6, skew * 1e6));
+        self.drift_due =
+            Some(now.mono + TimeDelta::from_secs(i64::from(self.settings.drift_interval)));
+    }
+
+    fn report(&mut self, messages: &[Message]) {
+        for message in messages {
+            let (level, text) = self.message(message);
+            self.log(level, text);
+        }
+    }
+
+    fn message(&self, message: &Message) -> (Level, String) {
+        let who = |id: &SourceId| {
+            self.sources
+                .get(id)
+                .map_or_else(String::new, |s| named(s.association.address().ip(), &s.name))
+        };
+        let s = &self.settings;
+        let text = match message {
+            Message::Selected(id) => return (Level::Info, format!("Selected source {}", who(id))),
+            Message::NoMajority { agree, of, trusted: false } => {
+                format!("Can't synchronise: no majority (only {agree} of {of} sources agree)")
+            }
+            Message::NoMajority { agree, of, trusted: true } => {
+                format!("Can't synchronise: no majority (only {agree} of {of} trusted sources agree)")
+            }
+            Message::NoAgreement { of } => {
+                format!("Can't synchronise: no majority (no agreement among {of} sources)")
+            }
+            Message::NoSelectable { unreachable } => {
+                format!("Can't synchronise: no selectable sources ({unreachable} unreachable sources)")
+            }
+            Message::NotEnough => "Can't synchronise: not enough selectable sources".to_owned(),
+            Message::NoRequired => {
+                "Can't synchronise: no required source in selectable sources".to_owned()
+            }
+            Message::NoSources => "Can't synchronise: no sources".to_owned(),
+            Message::Distance(id) => {
+                format!("Root distance of {} exceeds maxdistance of {:.3} seconds", who(id), s.maxdistance)
+            }
+            Message::Jitter(id) => {
+                format!("Jitter of {} exceeds maxjitter of {:.3} seconds", who(id), s.maxjitter)
+            }
+            Message::StratumBelow(id) => {
+                format!("Stratum of {} below minstratum of {}", who(id), s.minstratum)
+            }
+            Message::StratumAbove(id) => {
+                format!("Stratum of {} above maxstratum of {}", who(id), s.maxstratum)
+            }
+            Message::Falseticker(id) => format!("Detected falseticker {}", who(id)),
+        };
+        (Level::Warning, text)
+    }
+
+    fn record_statistics(&mut self, now: Now, id: SourceId) {
+        let (at, line) = (self.timeline().free(now.clock), self.timeline().line());
+        let time = self.timeline().estimated(now.clock);
+        let Some(source) = self.sources.get_mut(&id) else { return };
+        let s = source.association.register().statistics(at, &line);
+        let frequency = s.residual_frequency.ratio();
+        let stress = (frequency - source.last_frequency).abs() / source.last_skew.max(1e-12);
+        let dropped = (source.last_oldest + 1).saturating_sub(s.samples);
+        source.last_frequency = frequency;
+        source.last_skew = s.skew;
+        source.last_oldest = s.samples;
+        let whom = Whom::Address(source.association.address().ip());
+        self.actions.push_back(Action::Record(Record::Statistics(record::Statistics {
+            time,
+            whom,
+            jitter: s.jitter.get(),
+            offset: s.offset.get(),
+            offset_sd: s.offset_deviation.get(),
+            frequency,
+            skew: s.skew,
+            stress,
+            samples: s.samples,
+            dropped,
+            runs: s.runs,
+            asymmetry: s.asymmetry,
+        })));
+    }
+
+    fn record_selection(&mut self, now: Now) {
+        let time = self.timeline().estimated(now.clock);
+        for (id, source) in &self.sources {
+            let shown = self.selection.shown(*id);
+            self.actions.push_back(Action::Record(Record::Selection(record::Selection {
+                time,
+                source: *id,
+                whom: Whom::Address(source.association.address().ip()),
+                letter: shown.status.letter(),
+                options: source.effective,
+                reach: source.association.facts().reach.bits(),
+                score: shown.score,
+                last_ago: shown.last_ago,
+                low: shown.limits.0,
+                high: shown.limits.1,
+            })));
+        }
+    }
+}
+
+struct EstimateFacts {
+    offset_sd: f64,
+    skew: f64,
+    residual: f64,
+    remaining: f64,
+}
+
+fn estimate_facts(offset_sd: f64, skew: f64, residual: f64, remaining: f64) -> EstimateFacts {
+    EstimateFacts { offset_sd, skew, residual, remaining }
+}
+
+/// The reference ID that stands for an address (RFC 5905 §7.3).
+pub(super) fn refid_of(address: IpAddr) -> RefId {
+    match address {
+        IpAddr::V4(v4) => RefId::from_ipv4(v4),
+        IpAddr::V6(v6) => refid_of_ipv6(v6),
+    }
+}

@@ -1,0 +1,563 @@
+//! The daemon's core: sources are asked, judged and combined; the clock follows what they agree on.
+//!
+//! Contract: one [`Engine::handle`], then [`Engine::poll`] until `None`, then wait for [`Engine::next_timeout`] or the next input. Time,
+//! packets and randomness come in as values; the same inputs give the same actions, byte for byte.
+//!
+//! Associations ([`super::association`]) fill a register each; the selection ([`super::selection`]) says whom to believe; the bank
+//! ([`super::bank`]) estimates the free clock from those; [`super::clock`] makes steps, slews and rates of it; [`super::reference`]
+//! holds what is told about us. Plain requests of clients do not pass here (`engine::server`).
+
+mod follow;
+mod names;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+
+pub use self::names::{Family, Lookup};
+use super::association::{Association, Context, Effect, Event, Host, Notice, Port, Stamp, Start, Token};
+use super::bank::Bank;
+use super::clock::{Clock, ClockCommand, Jump};
+use super::measurement::{Measurement, SourceId};
+use super::options::{AuthSelectMode, Settings, Source as SourceOptions};
+use super::record::{Record, Whom};
+use super::reference::{Reference, Tracking};
+use super::rng::Rng;
+use super::selection::{self, Candidate, Selection};
+use super::server::Snapshot;
+use super::timeline::{KernelRate, Timeline};
+use crate::auth::KeyRing;
+use crate::types::{Leap, LogInterval, MonoTime, Now, RefId, TimeDelta, Timestamp};
+
+/// Longest pause between requests to different sources.
+const SEPARATION: f64 = 0.2;
+/// Shortest.
+const LEAST_SEPARATION: f64 = 0.002;
+/// The kernel's own bound on the error grows at 500 ppm and means "unsynchronised" at 16 s: it is renewed before.
+const STATUS_INTERVAL: TimeDelta = TimeDelta::from_secs(4 * 3600);
+/// Polls between two extra requests to a source.
+const EXTRA_EVERY: u32 = 8;
+
+/// What comes in.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// [`Engine::next_timeout`] has come.
+    Timer,
+    /// A datagram on the socket of a source.
+    Reply {
+        /// Whose socket.
+        source: SourceId,
+        /// The bytes.
+        bytes: &'a [u8],
+        /// When it came.
+        received: Stamp,
+        /// Our address that it was sent to.
+        local: Option<IpAddr>,
+    },
+    /// A datagram on the server's socket that is no request of a client (modes 1, 2 and 5): peers and broadcasts.
+    Symmetric {
+        /// From where.
+        from: SocketAddr,
+        /// The bytes.
+        bytes: &'a [u8],
+        /// When it came.
+        received: Stamp,
+        /// Our address that it was sent to.
+        local: Option<IpAddr>,
+    },
+    /// A request left.
+    Sent {
+        /// Of which source.
+        source: SourceId,
+        /// Which.
+        token: Token,
+        /// When; a better stamp may follow.
+        at: Stamp,
+    },
+    /// A request could not be sent.
+    NotSent {
+        /// Of which source.
+        source: SourceId,
+        /// Which.
+        token: Token,
+    },
+    /// The answer to [`Action::Resolve`].
+    Resolved {
+        /// Which name.
+        source: SourceId,
+        /// Its addresses, in the resolver's order, or why there are none.
+        result: Lookup,
+    },
+    /// The machine slept.
+    Suspended,
+}
+
+/// How much a log line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// The course of things.
+    Info,
+    /// Something is wrong, and it goes on.
+    Warning,
+    /// Something failed.
+    Error,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Send a datagram, then report [`Input::Sent`] or [`Input::NotSent`].
+    Send {
+        /// For which source.
+        source: SourceId,
+        /// Where to.
+        to: SocketAddr,
+        /// The packet.
+        bytes: Vec<u8>,
+        /// Its number.
+        token: Token,
+        /// The socket.
+        port: Port,
+    },
+    /// The socket of a source is not needed any more.
+    Close(SourceId),
+    /// Look a name up, then report [`Input::Resolved`].
+    Resolve {
+        /// For which source.
+        source: SourceId,
+        /// The name.
+        name: String,
+        /// The only family that is wanted.
+        family: Option<Family>,
+    },
+    /// Do this to the kernel's clock.
+    Clock(ClockCommand),
+    /// Log a line.
+    Log(Level, String),
+    /// Write a line to a log file.
+    Record(Record),
+    /// Write the drift file: frequency (ppm, > 0: the clock gains) and bound on its error (ppm).
+    Drift(f64, f64),
+    /// The daemon has to end, with a failure.
+    GiveUp,
+}
+
+/// What the engine is built from.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Directives.
+    pub settings: Settings,
+    /// Whether the clock may be changed.
+    pub controlled: bool,
+    /// What the kernel is set to at the start.
+    pub setting: KernelRate,
+    /// From the drift file: frequency (ppm, > 0: gains) and bound on its error (ppm).
+    pub drift: Option<(f64, f64)>,
+    /// Resolution of clock readings, s.
+    pub precision: f64,
+    /// The port that we answer at, if any.
+    pub serving: Option<u16>,
+    /// When this program was released.
+    pub released: Timestamp,
+    /// How associations start.
+    pub start: Start,
+    /// Keys.
+    pub keys: KeyRing,
+}
+
+/// A source that has an address.
+#[derive(Debug)]
+pub struct Source {
+    /// As it was configured.
+    pub name: String,
+    /// Its association.
+    pub association: Association,
+    /// Selection options in force.
+    pub effective: selection::Options,
+    fresh: bool,
+    fed: bool,
+    /// Poll exponent as the discipline wants it.
+    poll: f64,
+    /// Polls until another extra request may be asked for.
+    calm: u32,
+    last_frequency: f64,
+    last_skew: f64,
+    last_oldest: usize,
+}
+
+/// The daemon's core.
+#[derive(Debug)]
+pub struct Engine {
+    settings: Settings,
+    start: Start,
+    clock: Clock,
+    bank: Bank,
+    selection: Selection,
+    reference: Reference,
+    sources: BTreeMap<SourceId, Source>,
+    names: names::Names,
+    next_id: u32,
+    keys: KeyRing,
+    host: Host,
+    precision: LogInterval,
+    actions: VecDeque<Action>,
+    /// When the last request left.
+    last_send: Option<MonoTime>,
+    /// Moves of the estimate since the last update that was told.
+    untold: f64,
+    status_due: Option<MonoTime>,
+    drift_due: Option<MonoTime>,
+    /// What the drift file would say: frequency and skew, s/s.
+    learnt: Option<(f64, f64)>,
+    leap: Leap,
+    /// What the last update left to be corrected.
+    combined: usize,
+    /// The daemon was told to end; the clock is not touched any more.
+    gave_up: bool,
+}
+
+impl Engine {
+    /// An engine that begins now.
+    pub fn new(now: Now, setup: Setup) -> Self {
+        let mut clock = Clock::new(now, setup.setting, setup.controlled, &setup.settings);
+        let mut bank = Bank::new(setup.settings.maxsamples);
+        if let Some((frequency, skew)) = setup.drift {
+            let rate = -frequency * 1e-6;
+            clock.set_initial_rate(now, rate);
+            bank.set_rate_prior(rate, skew * 1e-6);
+        }
+        let precision = log2(setup.precision);
+        let mut reference = Reference::new(setup.settings.local, setup.settings.maxclockerror * 1e-6);
+        reference.begin(now.mono);
+        let mut engine = Self {
+            start: setup.start,
+            clock,
+            bank,
+            selection: Selection::default(),
+            sources: BTreeMap::new(),
+            names: names::Names::default(),
+            next_id: 1,
+            keys: setup.keys,
+            host: Host {
+                snapshot: reference.snapshot(now.clock, now.mono, precision),
+                precision: setup.precision,
+                serving: setup.serving,
+                maxclockerror: setup.settings.maxclockerror * 1e-6,
+                released: setup.released,
+            },
+            reference,
+            precision,
+            actions: VecDeque::new(),
+            last_send: None,
+            untold: 0.0,
+            status_due: Some(now.mono),
+            drift_due: Some(now.mono + TimeDelta::from_secs(i64::from(setup.settings.drift_interval))),
+            learnt: setup.drift.map(|(frequency, skew)| (frequency * 1e-6, skew * 1e-6)),
+            leap: Leap::None,
+            combined: 0,
+            gave_up: false,
+            settings: setup.settings,
+        };
+        engine.flush_clock();
+        engine
+    }
+
+    /// Adds a source with an address of its own.
+    pub fn add_address(
+        &mut self,
+        now: Now,
+        address: SocketAddr,
+        options: &SourceOptions,
+        rng: &mut dyn Rng,
+    ) -> SourceId {
+        let id = self.fresh_id();
+        self.begin(now, id, address, options, rng);
+        self.update_options();
+        id
+    }
+
+    /// Adds a source that has to be looked up first.
+    pub fn add_name(&mut self, now: Now, options: &SourceOptions) -> SourceId {
+        let id = self.fresh_id();
+        self.names.add(id, options.clone(), now.mono);
+        id
+    }
+
+    fn fresh_id(&mut self) -> SourceId {
+        let id = SourceId(self.next_id);
+        self.next_id = self.next_id.wrapping_add(1);
+        id
+    }
+
+    fn begin(
+        &mut self,
+        now: Now,
+        id: SourceId,
+        address: SocketAddr,
+        options: &SourceOptions,
+        rng: &mut dyn Rng,
+    ) {
+        let earliest = self.earliest(now.mono);
+        let mut context = Context {
+            now,
+            timeline: self.clock.timeline(),
+            keys: &self.keys,
+            host: &self.host,
+            earliest,
+            rng,
+        };
+        let association = Association::new(address, options, self.start, &mut context);
+        let source = Source {
+            name: options.name.clone(),
+            association,
+            effective: selection::Options::default(),
+            fresh: false,
+            fed: false,
+            poll: f64::from(options.minpoll),
+            calm: 0,
+            last_frequency: 0.0,
+            last_skew: 2000e-6,
+            last_oldest: 0,
+        };
+        self.sources.insert(id, source);
+    }
+
+    /// Removes a source. Answers whether it was there.
+    pub fn remove(&mut self, now: Now, id: SourceId, rng: &mut dyn Rng) -> bool {
+        let Some(source) = self.sources.remove(&id) else { return self.names.remove(id) };
+        self.actions.push_back(Action::Close(id));
+        let whom = source.association.address().ip();
+        self.log(Level::Info, format!("Removed source {}", named(whom, &source.name)));
+        self.selection.remove(id);
+        self.bank.remove(id);
+        self.update_options();
+        self.select(now, None, rng);
+        true
+    }
+
+    /// Takes an input.
+    pub fn handle(&mut self, now: Now, input: Input<'_>, rng: &mut dyn Rng) {
+        self.watch_clock(now, rng);
+        match input {
+            Input::Timer => {}
+            Input::Reply { source, bytes, received, local } => {
+                self.event(now, source, Event::Reply { bytes, received, local }, rng);
+            }
+            Input::Symmetric { from, bytes, received, local } => {
+                let peer = self.sources.iter().find(|(_, s)| s.association.address() == from);
+                if let Some(id) = peer.map(|(id, _)| *id) {
+                    self.event(now, id, Event::Reply { bytes, received, local }, rng);
+                }
+            }
+            Input::Sent { source, token, at } => self.event(now, source, Event::Sent { token, at }, rng),
+            Input::NotSent { source, token } => self.event(now, source, Event::NotSent { token }, rng),
+            Input::Resolved { source, result } => self.resolved(now, source, result, rng),
+            Input::Suspended => self.restart(now, rng),
+        }
+        self.run_timers(now, rng);
+        self.flush_clock();
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When [`Input::Timer`] is due.
+    pub fn next_timeout(&self) -> Option<MonoTime> {
+        let sources = self.sources.values().filter_map(|s| s.association.next_timeout());
+        sources
+            .chain(self.clock.next_timeout())
+            .chain(self.status_due)
+            .chain(self.names.next_timeout())
+            .min()
+    }
+
+    /// The clock and its corrections.
+    pub const fn timeline(&self) -> &Timeline {
+        self.clock.timeline()
+    }
+
+    /// What `tracking` shows.
+    pub fn tracking(&self, now: Now) -> Tracking {
+        self.reference.tracking(self.timeline().estimated(now.clock), now.mono)
+    }
+
+    /// Frequency (s/s, > 0: the uncorrected clock gains) that is corrected.
+    pub fn frequency(&self) -> f64 {
+        -self.timeline().line().rate
+    }
+
+    /// Updates of the clock so far.
+    pub const fn updates(&self) -> u32 {
+        self.reference.updates()
+    }
+
+    /// What the server says about us.
+    pub fn snapshot(&self, now: Now) -> Snapshot {
+        self.reference.snapshot(self.timeline().estimated(now.clock), now.mono, self.precision)
+    }
+
+    /// The sources that have an address, in the order in which they came.
+    pub fn sources(&self) -> impl Iterator<Item = (SourceId, &Source)> {
+        self.sources.iter().map(|(id, source)| (*id, source))
+    }
+
+    /// What the selection thinks of a source.
+    pub fn shown(&self, id: SourceId) -> selection::Shown {
+        self.selection.shown(id)
+    }
+
+    /// The selected source.
+    pub const fn selected(&self) -> Option<SourceId> {
+        self.selection.selected()
+    }
+
+    /// The directives in force.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The daemon ends: what was still to be slewed is left, the clock keeps its rate, the drift file is written.
+    pub fn shut_down(&mut self, now: Now) {
+        self.clock.settle(now);
+        self.flush_clock();
+        if self.reference.updates() > 0 {
+            self.write_drift(now);
+        }
+    }
+
+    fn log(&mut self, level: Level, text: String) {
+        self.actions.push_back(Action::Log(level, text));
+    }
+
+    fn flush_clock(&mut self) {
+        for command in self.clock.take_commands() {
+            self.actions.push_back(Action::Clock(command));
+        }
+    }
+
+    /// When the next request may leave, so that requests to different sources keep a distance.
+    fn earliest(&self, now: MonoTime) -> MonoTime {
+        let Some(last) = self.last_send else { return now };
+        let shortest = self.sources.values().map(|s| s.association.facts().poll).min().unwrap_or(6);
+        let interval = f64::from(shortest).exp2();
+        let count = f64::from(u32::try_from(self.sources.len()).unwrap_or(u32::MAX)).max(1.0);
+        let distance = (interval / 8.0)
+            .clamp(LEAST_SEPARATION, SEPARATION)
+            .min(interval / (2.0 * count))
+            .max(LEAST_SEPARATION);
+        (last + TimeDelta::from_secs_f64(distance).unwrap_or_default()).max(now)
+    }
+
+    fn run_timers(&mut self, now: Now, rng: &mut dyn Rng) {
+        let due: Vec<SourceId> = self
+            .sources
+            .iter()
+            .filter(|(_, s)| s.association.next_timeout().is_some_and(|t| t <= now.mono))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in due {
+            self.event(now, id, Event::Timer, rng);
+        }
+        for (source, name, family) in self.names.due(now.mono) {
+            self.actions.push_back(Action::Resolve { source, name, family });
+        }
+        self.reference.refresh_local(self.clock.timeline().estimated(now.clock), rng);
+        if self.status_due.is_some_and(|due| due <= now.mono) {
+            self.tell_kernel(now);
+        }
+        self.host.snapshot = self.snapshot(now);
+    }
+
+    /// Gives an event to a source and does what it asks for.
+    pub fn event(&mut self, now: Now, id: SourceId, event: Event<'_>, rng: &mut dyn Rng) {
+        let earliest = self.earliest(now.mono);
+        let Some(source) = self.sources.get_mut(&id) else { return };
+        let mut context = Context {
+            now,
+            timeline: self.clock.timeline(),
+            keys: &self.keys,
+            host: &self.host,
+            earliest,
+            rng,
+        };
+        source.association.handle(&mut context, event);
+        self.drain(now, id, rng);
+    }
+
+    fn drain(&mut self, now: Now, id: SourceId, rng: &mut dyn Rng) {
+        while let Some(source) = self.sources.get_mut(&id) {
+            let Some(effect) = source.association.poll() else { return };
+            let whom = source.association.address().ip();
+            match effect {
+                Effect::Send { to, bytes, token, port } => {
+                    self.last_send = Some(now.mono);
+                    source.calm = source.calm.saturating_sub(1);
+                    self.actions.push_back(Action::Send { source: id, to, bytes, token, port });
+                }
+                Effect::Close => self.actions.push_back(Action::Close(id)),
+                Effect::Packet(packet) => {
+                    self.actions.push_back(Action::Record(Record::Measurement { whom, packet }));
+                }
+                Effect::Sample(measurement) => self.sampled(now, id, &measurement, rng),
+                Effect::Reach => self.select(now, None, rng),
+                Effect::Notice(notice) => {
+                    let level = match notice {
+                        Notice::Kiss(_) | Notice::KeyMissing(_) => Level::Warning,
+                        _ => Level::Info,
+                    };
+                    let text = notice.text(&named(whom, &source.name));
+                    self.log(level, text);
+                }
+            }
+        }
+    }
+
+    /// `authselectmode` decides what the selection options of authenticated and other sources mean.
+    fn update_options(&mut self) {
+        let authenticated = |source: &Source| source.association.options().key != 0;
+        let both = self.sources.values().any(authenticated)
+            && !self.sources.values().all(authenticated);
+        let mode = self.settings.authselectmode;
+        for source in self.sources.values_mut() {
+            let flags = source.association.options().flags;
+            let signed = authenticated(source);
+            let mut options = selection::Options {
+                noselect: flags.noselect,
+                prefer: flags.prefer,
+                trust: flags.trust,
+                require: flags.require,
+            };
+            match mode {
+                AuthSelectMode::Ignore => {}
+                AuthSelectMode::Mix if both && signed => {
+                    options.trust = true;
+                    options.require = true;
+                }
+                AuthSelectMode::Mix => {}
+                AuthSelectMode::Prefer => options.noselect |= both && !signed,
+                AuthSelectMode::Require => options.noselect |= !signed,
+            }
+            source.effective = options;
+        }
+    }
+}
+
+/// `ADDRESS (NAME)`, as the log shows a source.
+fn named(address: IpAddr, name: &str) -> String {
+    let address = address.to_string();
+    if name.is_empty() || address == name { address } else { format!("{address} ({name})") }
+}
+
+/// log2 of a precision, to nearest.
+fn log2(secs: f64) -> LogInterval {
+    let exponent = secs.max(1e-9).log2().round().clamp(-30.0, 0.0);
+    let mut whole: i8 = 0;
+    while f64::from(whole) > exponent {
+        whole -= 1;
+    }
+    LogInterval::from_log2(whole)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,369 @@
+//! One host in a little world of its own: a clock that is off, servers that are right, paths that delay.
+
+use super::*;
+use crate::engine::association::Stamper;
+use crate::engine::options::Kind;
+use crate::engine::rng::SplitMix;
+use crate::engine::server::{self, Service};
+use crate::types::Secs;
+
+const START: i64 = 1_795_000_000;
+
+/// A server in the world.
+#[derive(Debug, Clone, Copy)]
+struct Remote {
+    /// How far its time is ahead of the truth, s.
+    ahead: f64,
+    /// Whether it answers.
+    up: bool,
+}
+
+/// The kernel's clock of the host: true time in ns → reading, piecewise straight.
+struct Kernel {
+    /// True time of the last change, ns since the start.
+    since: i64,
+    /// Reading then.
+    reading: Timestamp,
+    mono: MonoTime,
+    /// Error of the oscillator, s/s.
+    oscillator: f64,
+    setting: KernelRate,
+}
+
+impl Kernel {
+    fn speed(&self) -> f64 {
+        (1.0 + self.oscillator) * (1.0 + self.setting.rate())
+    }
+
+    fn at(&self, truth: i64) -> Now {
+        let passed = TimeDelta::from_nanos(truth - self.since).as_secs_f64() * self.speed();
+        let passed = TimeDelta::from_secs_f64(passed).unwrap();
+        Now { clock: self.reading + passed, mono: self.mono + passed }
+    }
+
+    fn change(&mut self, truth: i64, setting: KernelRate, step: TimeDelta) {
+        let now = self.at(truth);
+        self.since = truth;
+        self.reading = now.clock + step;
+        self.mono = now.mono;
+        self.setting = setting;
+    }
+
+    /// True time when the monotonic clock will read `mono`.
+    fn when(&self, mono: MonoTime) -> i64 {
+        let left = (mono - self.mono).as_secs_f64() / self.speed();
+        self.since + TimeDelta::from_secs_f64(left).unwrap().as_nanos().max(0) + 1
+    }
+}
+
+struct World {
+    engine: Engine,
+    kernel: Kernel,
+    truth: i64,
+    rng: SplitMix,
+    remotes: BTreeMap<SocketAddr, Remote>,
+    /// Replies under way: when, for whom, bytes.
+    flying: Vec<(i64, SourceId, Vec<u8>)>,
+    log: Vec<String>,
+    drift: Option<(f64, f64)>,
+    sent: u32,
+    base_delay: f64,
+    jitter: f64,
+    gave_up: bool,
+}
+
+fn address(n: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, n], 123))
+}
+
+impl World {
+    fn new(offset: f64, ppm: f64, settings: Settings) -> Self {
+        let reading = Timestamp::from_unix(START, 0) - TimeDelta::from_secs_f64(offset).unwrap();
+        let kernel = Kernel {
+            since: 0,
+            reading,
+            mono: MonoTime::from_nanos(5_000_000_000),
+            oscillator: ppm * 1e-6,
+            setting: KernelRate::NOMINAL,
+        };
+        let setup = Setup {
+            settings,
+            controlled: true,
+            setting: KernelRate::NOMINAL,
+            drift: None,
+            precision: 1e-7,
+            serving: None,
+            released: Timestamp::from_unix(START - 86_400, 0),
+            start: Start::Daemon,
+            keys: KeyRing::default(),
+        };
+        let engine = Engine::new(kernel.at(0), setup);
+        Self {
+            engine,
+            kernel,
+            truth: 0,
+            rng: SplitMix::new(7),
+            remotes: BTreeMap::new(),
+            flying: Vec::new(),
+            log: Vec::new(),
+            drift: None,
+            sent: 0,
+            base_delay: 100e-6,
+            jitter: 100e-6,
+            gave_up: false,
+        }
+    }
+
+    fn server(&mut self, n: u8, ahead: f64, options: &str) -> SourceId {
+        self.remotes.insert(address(n), Remote { ahead, up: true });
+        let mut source = SourceOptions::new(Kind::Server, &address(n).ip().to_string());
+        for word in options.split_whitespace() {
+            match word {
+                "iburst" => source.flags.iburst = true,
+                "prefer" => source.flags.prefer = true,
+                "noselect" => source.flags.noselect = true,
+                _ => panic!("{word}"),
+            }
+        }
+        let id = self.engine.add_address(self.kernel.at(self.truth), address(n), &source, &mut self.rng);
+        self.act();
+        id
+    }
+
+    fn delay(&mut self) -> i64 {
+        let uniform = TimeDelta::from_nanos(i64::try_from(self.rng.next_u64() >> 12).unwrap() + 1).as_secs_f64()
+            / TimeDelta::from_nanos(1 << 52).as_secs_f64();
+        let secs = self.base_delay - self.jitter * uniform.ln();
+        TimeDelta::from_secs_f64(secs).unwrap().as_nanos()
+    }
+
+    /// Error of the clock, s: > 0 is behind.
+    fn error(&self) -> f64 {
+        let true_time = Timestamp::from_unix(START, 0) + TimeDelta::from_nanos(self.truth);
+        (true_time - self.kernel.at(self.truth).clock).as_secs_f64()
+    }
+
+    /// Error of the clock's rate, s/s.
+    fn rate_error(&self) -> f64 {
+        self.kernel.speed() - 1.0
+    }
+
+    fn act(&mut self) {
+        while let Some(action) = self.engine.poll() {
+            match action {
+                Action::Send { source, to, bytes, token, .. } => {
+                    self.sent += 1;
+                    let at = stamp(self.kernel.at(self.truth).clock);
+                    let now = self.kernel.at(self.truth);
+                    self.engine.handle(now, Input::Sent { source, token, at }, &mut self.rng);
+                    self.answer(source, to, &bytes);
+                }
+                Action::Clock(ClockCommand::SetRate(setting)) => {
+                    self.kernel.change(self.truth, setting, TimeDelta::ZERO);
+                }
+                Action::Clock(ClockCommand::Step(delta)) => {
+                    let setting = self.kernel.setting;
+                    self.kernel.change(self.truth, setting, delta);
+                }
+                Action::Log(_, text) => self.log.push(text),
+                Action::Drift(frequency, skew) => self.drift = Some((frequency, skew)),
+                Action::GiveUp => self.gave_up = true,
+                Action::Clock(_) | Action::Close(_) | Action::Resolve { .. } | Action::Record(_) => {}
+            }
+        }
+    }
+
+    fn answer(&mut self, source: SourceId, to: SocketAddr, request: &[u8]) {
+        let Some(remote) = self.remotes.get(&to).copied().filter(|r| r.up) else { return };
+        let arrives = self.truth + self.delay();
+        let comes_back = arrives + self.delay();
+        let there = Timestamp::from_unix(START, 0)
+            + TimeDelta::from_nanos(arrives)
+            + TimeDelta::from_secs_f64(remote.ahead).unwrap();
+        let snapshot = Snapshot {
+            leap: Leap::None,
+            stratum: crate::types::Stratum::new(1),
+            precision: LogInterval::from_log2(-23),
+            root_delay: crate::types::NtpShort::ZERO,
+            root_dispersion: crate::types::NtpShort::ZERO,
+            refid: RefId::from_ascii(*b"GPS\0"),
+            reference: there,
+        };
+        let keys = KeyRing::default();
+        let service = Service { snapshot: &snapshot, keys: &keys, least_poll: None };
+        if let Ok(reply) = server::answer(request, 40_000, there, there, &service, &mut self.rng) {
+            self.flying.push((comes_back, source, reply.to_vec()));
+        }
+    }
+
+    fn run_until(&mut self, secs: i64) {
+        let end = secs * 1_000_000_000;
+        while self.truth < end {
+            let timer = self.engine.next_timeout().map_or(i64::MAX, |t| self.kernel.when(t));
+            let packet = self.flying.iter().map(|(at, ..)| *at).min().unwrap_or(i64::MAX);
+            self.truth = timer.min(packet).max(self.truth).min(end);
+            let now = self.kernel.at(self.truth);
+            if let Some(place) = self.flying.iter().position(|(at, ..)| *at <= self.truth) {
+                let (_, source, bytes) = self.flying.remove(place);
+                let received = stamp(now.clock);
+                let input = Input::Reply { source, bytes: &bytes, received, local: None };
+                self.engine.handle(now, input, &mut self.rng);
+            } else {
+                self.engine.handle(now, Input::Timer, &mut self.rng);
+            }
+            self.act();
+        }
+    }
+
+    fn letters(&self) -> String {
+        self.engine.sources().map(|(id, _)| self.engine.shown(id).status.letter()).collect()
+    }
+
+    fn said(&self, part: &str) -> usize {
+        self.log.iter().filter(|line| line.contains(part)).count()
+    }
+}
+
+fn stamp(at: Timestamp) -> Stamp {
+    Stamp { at, by: Stamper::Kernel, error: Secs::ZERO }
+}
+
+#[test]
+fn a_default_start_is_calm_and_right() {
+    let mut world = World::new(0.1, 100.0, Settings::default());
+    world.server(1, 0.0, "");
+    world.run_until(120);
+    assert!((world.error() - 0.1).abs() < 0.02, "nothing before the third sample: {}", world.error());
+    world.run_until(300);
+    assert!(world.error().abs() < 1e-3, "{}", world.error());
+    assert!(world.rate_error().abs() < 5e-4, "{}", world.rate_error());
+    world.run_until(20_000);
+    assert!(world.error().abs() < 1e-4, "{}", world.error());
+    assert!(world.rate_error().abs() < 1e-6, "{}", world.rate_error());
+    assert_eq!(world.letters(), "*");
+    let (frequency, skew) = world.drift.unwrap();
+    assert!((frequency - 100.0).abs() < 0.5 && skew < 10.0, "{frequency} {skew}");
+    assert_eq!(world.log, ["Selected source 10.0.0.1"]);
+}
+
+#[test]
+fn a_large_offset_is_slewed_at_the_limit() {
+    let mut world = World::new(-100.0, 100.0, Settings::default());
+    world.server(1, 0.0, "");
+    world.run_until(1300);
+    assert!(world.error().abs() > 1e-3, "{}", world.error());
+    world.run_until(1410);
+    assert!(world.error().abs() < 2e-3, "{}", world.error());
+    assert_eq!(world.said("System clock wrong by -100."), 1, "{:?}", world.log);
+}
+
+#[test]
+fn makestep_steps_once_and_only_at_the_start() {
+    let settings = Settings { makestep: Some((1.0, 3)), ..Settings::default() };
+    let mut world = World::new(29.4, 40.0, settings);
+    world.server(1, 0.0, "iburst");
+    world.run_until(30);
+    assert!(world.error().abs() < 1e-3, "{}", world.error());
+    assert_eq!(world.said("System clock was stepped by 29."), 1, "{:?}", world.log);
+    world.run_until(4000);
+    assert!(world.error().abs() < 1e-4, "{}", world.error());
+    assert!((world.engine.frequency() * 1e6 - 40.0).abs() < 0.2, "{}", world.engine.frequency());
+}
+
+#[test]
+fn a_liar_among_three_is_named_and_not_followed() {
+    let mut world = World::new(0.05, 20.0, Settings::default());
+    world.server(1, 0.0, "iburst");
+    world.server(2, 1.0, "iburst");
+    world.server(3, 0.0, "iburst");
+    world.run_until(3000);
+    assert!(world.error().abs() < 3e-4, "{}", world.error());
+    assert_eq!(world.letters().chars().nth(1), Some('x'));
+    assert_eq!(world.said("Detected falseticker 10.0.0.2"), 1, "{:?}", world.log);
+}
+
+#[test]
+fn two_that_disagree_leave_the_clock_alone() {
+    let mut world = World::new(0.05, 0.0, Settings::default());
+    world.server(1, 0.0, "iburst");
+    world.server(2, 1.0, "iburst");
+    world.run_until(3000);
+    assert_eq!(world.engine.updates(), 0);
+    assert_eq!(world.said("Can't synchronise: no majority"), 1, "{:?}", world.log);
+}
+
+#[test]
+fn the_clock_set_by_somebody_else_is_put_right_again() {
+    let mut world = World::new(0.01, 20.0, Settings::default());
+    world.server(1, 0.0, "iburst");
+    world.run_until(5000);
+    let setting = world.kernel.setting;
+    world.kernel.change(world.truth, setting, TimeDelta::from_millis(-300));
+    // it is seen when the daemon wakes up, a poll later at most
+    world.run_until(7000);
+    assert!(world.error().abs() < 1e-3, "{}", world.error());
+    world.kernel.change(world.truth, world.kernel.setting, TimeDelta::from_secs(100));
+    world.run_until(12_000);
+    assert_eq!(world.said("Forward time jump detected!"), 1, "{:?}", world.log);
+    assert!(world.error().abs() < 2e-3, "{}", world.error());
+}
+
+#[test]
+fn sources_that_die_are_noticed() {
+    let mut world = World::new(0.01, 20.0, Settings::default());
+    world.server(1, 0.0, "iburst");
+    world.run_until(2000);
+    for remote in world.remotes.values_mut() {
+        remote.up = false;
+    }
+    world.run_until(20_000);
+    assert!(world.error().abs() < 2e-3, "the rate is kept: {}", world.error());
+    let facts = world.engine.sources().next().unwrap().1.association.facts();
+    assert_eq!(facts.reach.bits(), 0);
+}
+
+#[test]
+fn maxchange_gives_up_in_the_end() {
+    let settings = Settings { maxchange: Some((0.5, 0, 1)), ..Settings::default() };
+    let mut world = World::new(10.0, 0.0, settings);
+    world.server(1, 0.0, "iburst");
+    world.run_until(600);
+    assert!(world.gave_up);
+    assert!((world.error() - 10.0).abs() < 0.01);
+    assert_eq!(world.said("(ignored)"), 1, "{:?}", world.log);
+    assert_eq!(world.said("(exiting)"), 1, "{:?}", world.log);
+}
+
+#[test]
+fn the_same_inputs_give_the_same_actions() {
+    let run = || {
+        let mut world = World::new(0.3, -30.0, Settings::default());
+        world.server(1, 0.0, "iburst");
+        world.server(2, 0.0, "");
+        world.run_until(2000);
+        (world.kernel.at(world.truth), world.log, world.sent)
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn names_are_tried_again() {
+    let mut world = World::new(0.0, 0.0, Settings::default());
+    let now = world.kernel.at(0);
+    let id = world.engine.add_name(now, &SourceOptions::new(Kind::Server, "ntp.example"));
+    let mut asked = Vec::new();
+    for second in 0..40 {
+        world.truth = second * 1_000_000_000;
+        let now = world.kernel.at(world.truth);
+        world.engine.handle(now, Input::Timer, &mut world.rng);
+        while let Some(action) = world.engine.poll() {
+            if let Action::Resolve { source, .. } = action {
+                asked.push(second);
+                let result = if second < 20 { Lookup::Later } else { Lookup::Found(vec![address(9).ip()]) };
+                world.engine.handle(now, Input::Resolved { source, result }, &mut world.rng);
+            }
+        }
+    }
+    assert_eq!(asked, [0, 2, 6, 14, 30]);
+    assert_eq!(world.engine.sources().map(|(id, _)| id).collect::<Vec<_>>(), [id]);
+}
