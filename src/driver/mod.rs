@@ -1,6 +1,7 @@
 //! Layer 4: the loops that join the sans-IO cores with the operating system.
 
 pub mod cmdmon;
+pub mod daemon;
 pub mod lifecycle;
 pub mod mode6;
 pub mod oneshot;
@@ -8,3 +9,4 @@ pub mod random;
 pub mod responder;
 pub mod rtc;
 pub mod server;
+pub mod statlog;

@@ -10,7 +10,7 @@ use super::random::KernelRng;
 use super::responder::precision;
 use crate::engine::server::{self as engine, MAX_REPLY, MAX_REQUEST, Request, Silence, Snapshot, Stamp};
 use crate::sys::net::batch::{ReceiveBatch, SendBatch};
-use crate::sys::net::{Datagram, StampSource, UdpOptions, UdpSocket};
+use crate::sys::net::{Datagram, Family, StampSource, UdpOptions, UdpSocket};
 use crate::sys::signal::Signal;
 use crate::sys::wait::{Woken, wait};
 use crate::sys::{Errno, SysError, clock, interface, signal};
@@ -165,6 +165,21 @@ impl Server {
             None => Snapshot::unsynchronised(precision),
         };
         self.engine.set_snapshot(snapshot);
+    }
+
+    /// Sends a packet of our own (to a peer, a broadcast) from the server's port. Answers when that was.
+    ///
+    /// # Errors
+    /// Those of [`UdpSocket::send_to`]; EAFNOSUPPORT without a socket of that family.
+    pub fn send(&self, bytes: &[u8], to: SocketAddr) -> Result<Timestamp, SysError> {
+        let family = Family::of(to.ip());
+        let mut sockets = self.endpoints.iter().filter_map(|endpoint| endpoint.socket.as_ref());
+        let socket = sockets
+            .find(|socket| socket.family() == family)
+            .ok_or_else(|| SysError::new("sendto", to.to_string(), Errno::EAFNOSUPPORT))?;
+        let at = clock::now();
+        socket.send_to(bytes, to, None)?;
+        Ok(at)
     }
 
     /// What to wait for: any of these can be read or has an error to fetch.

@@ -14,6 +14,7 @@ pub mod last_run;
 pub mod links;
 pub mod locale;
 pub mod log;
+pub mod logfile;
 pub mod net;
 pub mod ports;
 pub mod process;

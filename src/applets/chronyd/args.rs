@@ -31,8 +31,8 @@ pub(super) fn command() -> Command {
         .arg(value("log", 'l', "FILE", "Log to file"))
         .arg(value("level", 'L', "LEVEL", "Set logging threshold"))
         .arg(flag("print", 'p', "Print configuration and exit"))
-        .arg(flag("set", 'q', "Set clock and exit (not supported yet)"))
-        .arg(flag("query", 'Q', "Log offset and exit (not supported yet)"))
+        .arg(flag("set", 'q', "Set clock and exit"))
+        .arg(flag("query", 'Q', "Log offset and exit"))
         .arg(flag("reload", 'r', "Reload dump files (accepted, no effect)"))
         .arg(flag("restart", 'R', "Adapt configuration for restart"))
         .arg(flag("rtc", 's', "Set clock from RTC (accepted, no effect)"))
@@ -79,7 +79,7 @@ pub(super) enum Task {
     Print,
     /// `--check`: judge the configuration.
     Check,
-    /// `-q`, `-Q`.
+    /// `-q`, `-Q`: one measurement, one correction.
     OneShot,
 }
 
@@ -106,6 +106,12 @@ pub(super) struct Args {
     pub(super) filter: i32,
     /// Options that are accepted and do nothing, as typed.
     pub(super) without_effect: Vec<&'static str>,
+    /// `-x`: the clock is left alone.
+    pub(super) observe: bool,
+    /// `-q`, not `-Q`.
+    pub(super) sets_clock: bool,
+    /// `-R`: as after a restart, nothing is stepped at the start.
+    pub(super) restart: bool,
     pub(super) directives: Vec<String>,
 }
 
@@ -139,6 +145,9 @@ pub(super) fn parse(words: &[OsString]) -> Parsed {
         notify: None,
         filter: 0,
         without_effect: Vec::new(),
+        observe: false,
+        sets_clock: false,
+        restart: false,
         directives: Vec::new(),
     };
     for item in getopt::parse(&command(), words, Operands::Mixed, Long::Exact) {
@@ -185,7 +194,13 @@ impl Args {
             "level" => self.threshold(number()?),
             "print" => (self.task, self.checks_root) = (Task::Print, false),
             "check" => (self.task, self.checks_root) = (Task::Check, false),
-            "set" | "query" => self.task = Task::OneShot,
+            "set" | "query" => {
+                self.task = Task::OneShot;
+                self.sets_clock = id == "set";
+                self.ground = Ground::Debug;
+            }
+            "observe" => self.observe = true,
+            "restart" => self.restart = true,
             // below 0: for ever
             "timeout" => self.timeout = u32::try_from(number()?).ok(),
             "user" => self.user = Some(text),
@@ -201,7 +216,6 @@ impl Args {
             }
             "reload" => self.without_effect.push("-r"),
             "rtc" => self.without_effect.push("-s"),
-            // nothing is controlled yet, so there is nothing to leave alone and nothing to adapt
             _ => {}
         }
         Ok(())

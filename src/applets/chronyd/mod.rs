@@ -12,6 +12,7 @@
 
 mod args;
 mod files;
+mod following;
 mod serving;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -28,7 +29,7 @@ use crate::config::chrony_conf::{self, Parsed as Configured};
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::model::{AccessRule, Config, Scope};
 use crate::driver::lifecycle::{Begun, Fatal, Life, Opening, absolute};
-use crate::driver::server::{Ended, Server};
+use crate::driver::server::Server;
 use crate::engine::access::{Network, Table};
 use crate::report::chronyd::Check;
 use crate::report::{ErrorReport, ReportSchema};
@@ -38,7 +39,7 @@ use crate::sys::net::Family;
 use crate::sys::supervisor::{self, Supervisor};
 use crate::sys::user::{self, Capability};
 use crate::sys::{Errno, SysError, clock, file, ports};
-use crate::types::{KeyId, Stratum, TimeDelta};
+use crate::types::{KeyId, TimeDelta};
 
 /// The report of this applet.
 pub const SCHEMA: ReportSchema = ReportSchema::of::<Check>("ntpbox/chronyd.check/1");
@@ -89,11 +90,10 @@ fn run(invocation: &Invocation, io: &mut Io) -> Outcome {
     let started = match args.task {
         Task::Print => read().map(|configured| print(&configured, io)),
         Task::Check => read().map(|configured| check(invocation, &args, &configured, io)),
-        Task::OneShot => {
-            Err(Fatal("-q and -Q are not supported yet: this version follows no source".to_owned()))
+        Task::Serve | Task::OneShot if args.checks_root && !user::is_root() => {
+            Err(Fatal("Not superuser".to_owned()))
         }
-        Task::Serve if args.checks_root && !user::is_root() => Err(Fatal("Not superuser".to_owned())),
-        Task::Serve => match begin(&args, io) {
+        Task::Serve | Task::OneShot => match begin(&args, io) {
             Ok(Begun::Parent(code)) => return Outcome::Code(code),
             Ok(Begun::Daemon(life)) => return live(invocation, &args, life, io),
             Err(Fatal(line)) => return fail(invocation, io, "start", line, |_| ()),
@@ -291,7 +291,6 @@ fn settle(args: &Args, config: &Config, life: &mut Life) -> Result<Option<user::
         "/" => {}
         path => life.claim("chronyd", Path::new(path))?,
     }
-    life.line(Level::Info, "Disabled control of system clock");
     let priority = args.priority.unwrap_or(config.integers.sched_priority);
     life.hurry(priority, args.lock_memory || config.flags.lock_all)?;
     if !(-2..=2).contains(&args.filter) {
@@ -303,19 +302,28 @@ fn settle(args: &Args, config: &Config, life: &mut Life) -> Result<Option<user::
     Ok(user)
 }
 
+/// How the daemon is to treat the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Touch {
+    /// It is set.
+    Control,
+    /// It is left alone (`-x`, `-Q`, or not permitted).
+    Observe,
+}
+
 fn serve(args: &Args, configured: &Configured, life: &mut Life) -> Result<Outcome, Fatal> {
     judge(configured, life)?;
     let config = &configured.config;
-    let user = settle(args, config, life)?;
+    let once = args.task == Task::OneShot;
+    let touch = touch(args, life);
+    let user = if once { one_shot(args, config, life)? } else { settle(args, config, life)? };
     let access = access(config);
-    let addresses = addresses(args, config, &access);
-    let local = config.local.map(|local| Stratum::new(local.stratum));
+    let addresses = if once { Vec::new() } else { addresses(args, config, &access) };
     let key_file = config.words.keyfile.as_deref().map(absolute);
     let keys = keys(config, life);
     let mut server = Server::new(remembering(config), binding(config));
     server.engine().access = access;
-    server.engine().keys = keys;
-    server.set_local(local);
+    server.engine().keys = keys.clone();
     server.listen(&addresses).map_err(|error| port_taken(&error))?;
     for address in server.missing() {
         life.line(Level::Warning, &format!("Could not open NTP socket on {address}"));
@@ -324,28 +332,47 @@ fn serve(args: &Args, configured: &Configured, life: &mut Life) -> Result<Outcom
     if server.sockets() == 0 && !waits && !addresses.is_empty() {
         return Err(Fatal("Could not open NTP sockets".to_owned()));
     }
-    let commands = config.integers.cmdport != 0 || config.command_socket.is_some();
+    let commands = !once && (config.integers.cmdport != 0 || config.command_socket.is_some());
     if addresses.is_empty() && !commands && config.sources.is_empty() && args.timeout.is_none() {
         return Err(Fatal("Nothing to do".to_owned()));
     }
-    for (source, _) in &config.sources {
-        let text = format!("{} {} is not followed: this version only serves", source.kind, source.name);
-        life.line(Level::Warning, &text);
-    }
+    let mut daemon = following::daemon(args, config, server, keys, touch == Touch::Control, life)?;
     life.become_user(user.as_ref(), &[Capability::SysTime, Capability::NetBindService])?;
     if let Some(path) = &key_file {
         life.judge_own_access(path);
     }
     life.ready()?;
     let deadline = args.timeout.map(|secs| deadline_in(TimeDelta::from_secs(i64::from(secs))));
-    Ok(match server.run(deadline)? {
-        Ended::Signal(_) => Outcome::SUCCESS,
-        Ended::Deadline => {
-            life.line(Level::Info, "Timeout reached");
-            // local mode counts as synchronised
-            if local.is_some() { Outcome::SUCCESS } else { Outcome::FAILURE }
-        }
-    })
+    following::run(args, config, &mut daemon, deadline, life)
+}
+
+/// Whether the clock may be set, with the original's lines about it.
+fn touch(args: &Args, life: &Life) -> Touch {
+    if args.observe || (args.task == Task::OneShot && !args.sets_clock) {
+        life.line(Level::Info, "Disabled control of system clock");
+        return Touch::Observe;
+    }
+    if user::has_capability(Capability::SysTime) {
+        return Touch::Control;
+    }
+    life.line(Level::Warning, "CAP_SYS_TIME not present");
+    life.line(Level::Info, "Disabled control of system clock");
+    Touch::Observe
+}
+
+/// What stands before the sockets with `-q` and `-Q`.
+fn one_shot(args: &Args, config: &Config, life: &mut Life) -> Result<Option<user::User>, Fatal> {
+    let named = args.user.as_ref().or(config.words.user.as_ref());
+    if !user::is_root() {
+        return Ok(None);
+    }
+    if args.sets_clock
+        && let path = config.words.pidfile.as_deref().unwrap_or(PID_FILE)
+        && path != "/"
+    {
+        life.claim("chronyd", Path::new(path))?;
+    }
+    life.user(named.map(String::as_str), &USERS)
 }
 
 /// The keys of `keyfile`, with the complaints about the file, its lines and the keys that sources want.

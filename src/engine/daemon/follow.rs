@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{
-    Action, Candidate, ClockCommand, EXTRA_EVERY, Engine, Jump, Level, Leap, Measurement, Now, Record, RefId,
+    Action, Candidate, ClockCommand, EXTRA_EVERY, Engine, Jump, Leap, Level, Measurement, Now, Record, RefId,
     Rng, STATUS_INTERVAL, SourceId, TimeDelta, Whom, named, selection,
 };
 use crate::auth::refid_of_ipv6;
@@ -28,7 +28,10 @@ impl Engine {
         match self.clock.tick(now) {
             None => {}
             Some(Jump::Known(by)) => {
-                self.log(Level::Warning, format!("System clock was moved by {:.6} seconds by somebody else", by.as_secs_f64()));
+                self.log(
+                    Level::Warning,
+                    format!("System clock was moved by {:.6} seconds by somebody else", by.as_secs_f64()),
+                );
                 if let Some(manner) = self.manner(now, false) {
                     self.clock.slew(now, &manner);
                 }
@@ -253,9 +256,8 @@ impl Engine {
         source.fresh = false;
         let source_facts = source.association.facts();
         let address = source_facts.address.ip();
-        let (stratum, remote_refid) = source_facts
-            .last
-            .map_or((0, RefId::from_bits(0)), |p| (p.header.stratum.get(), p.header.refid));
+        let (stratum, remote_refid) =
+            source_facts.last.map_or((0, RefId::from_bits(0)), |p| (p.header.stratum.get(), p.header.refid));
         let copy = source.association.options().flags.copy;
         let register = source.association.register();
         let (root_delay, best_dispersion) = register.root(free).unwrap_or((0.0, 0.0));
@@ -355,7 +357,9 @@ impl Engine {
                         Leap::None | Leap::Unsynchronised => 0,
                     },
                     max_error: max_error.min(UNSYNCHRONISED_ERROR),
-                    est_error: TimeDelta::from_secs_f64(sd.max(remaining)).unwrap_or(TimeDelta::MAX).min(UNSYNCHRONISED_ERROR),
+                    est_error: TimeDelta::from_secs_f64(sd.max(remaining))
+                        .unwrap_or(TimeDelta::MAX)
+                        .min(UNSYNCHRONISED_ERROR),
                 }
             }
             None => ClockCommand::Status {
@@ -373,8 +377,7 @@ impl Engine {
     pub(super) fn write_drift(&mut self, now: Now) {
         let Some((frequency, skew)) = self.learnt else { return };
         self.actions.push_back(Action::Drift(frequency * 1e6, skew * 1e6));
-        self.drift_due =
-            Some(now.mono + TimeDelta::from_secs(i64::from(self.settings.drift_interval)));
+        self.drift_due = Some(now.mono + TimeDelta::from_secs(i64::from(self.settings.drift_interval)));
     }
 
     fn report(&mut self, messages: &[Message]) {
@@ -386,9 +389,7 @@ impl Engine {
 
     fn message(&self, message: &Message) -> (Level, String) {
         let who = |id: &SourceId| {
-            self.sources
-                .get(id)
-                .map_or_else(String::new, |s| named(s.association.address().ip(), &s.name))
+            self.sources.get(id).map_or_else(String::new, |s| named(s.association.address().ip(), &s.name))
         };
         let s = &self.settings;
         let text = match message {
@@ -406,9 +407,7 @@ impl Engine {
                 format!("Can't synchronise: no selectable sources ({unreachable} unreachable sources)")
             }
             Message::NotEnough => "Can't synchronise: not enough selectable sources".to_owned(),
-            Message::NoRequired => {
-                "Can't synchronise: no required source in selectable sources".to_owned()
-            }
+            Message::NoRequired => "Can't synchronise: no required source in selectable sources".to_owned(),
             Message::NoSources => "Can't synchronise: no sources".to_owned(),
             Message::Distance(id) => {
                 format!("Root distance of {} exceeds maxdistance of {:.3} seconds", who(id), s.maxdistance)

@@ -14,7 +14,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 pub use self::names::{Family, Lookup};
-use super::association::{Association, Context, Effect, Event, Host, Notice, Port, Stamp, Start, Token};
+use super::association::{
+    Activity, Association, Context, Effect, Event, Host, Notice, Port, Stamp, Start, Token,
+};
 use super::bank::Bank;
 use super::clock::{Clock, ClockCommand, Jump};
 use super::measurement::{Measurement, SourceId};
@@ -26,7 +28,7 @@ use super::selection::{self, Candidate, Selection};
 use super::server::Snapshot;
 use super::timeline::{KernelRate, Timeline};
 use crate::auth::KeyRing;
-use crate::types::{Leap, LogInterval, MonoTime, Now, RefId, TimeDelta, Timestamp};
+use crate::types::{Frequency, Leap, LogInterval, MonoTime, Now, RefId, TimeDelta, Timestamp};
 
 /// Longest pause between requests to different sources.
 const SEPARATION: f64 = 0.2;
@@ -362,14 +364,15 @@ impl Engine {
         self.actions.pop_front()
     }
 
+    /// Returns an action that was taken too early; it comes last.
+    pub fn put_back(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
     /// When [`Input::Timer`] is due.
     pub fn next_timeout(&self) -> Option<MonoTime> {
         let sources = self.sources.values().filter_map(|s| s.association.next_timeout());
-        sources
-            .chain(self.clock.next_timeout())
-            .chain(self.status_due)
-            .chain(self.names.next_timeout())
-            .min()
+        sources.chain(self.clock.next_timeout()).chain(self.status_due).chain(self.names.next_timeout()).min()
     }
 
     /// The clock and its corrections.
@@ -394,7 +397,17 @@ impl Engine {
 
     /// What the server says about us.
     pub fn snapshot(&self, now: Now) -> Snapshot {
-        self.reference.snapshot(self.timeline().estimated(now.clock), now.mono, self.precision)
+        let timeline = self.timeline();
+        let of_reference = self.reference.snapshot(timeline.estimated(now.clock), now.mono, self.precision);
+        // the kernel clock gains on the estimate while it slews: what is served ahead of it shrinks
+        let gain = timeline.line().rate - timeline.setting().rate();
+        let ahead_rate = gain / (1.0 + timeline.setting().rate());
+        Snapshot {
+            at: now.clock,
+            ahead: TimeDelta::from_secs_f64(timeline.remaining(now.clock)).unwrap_or_default(),
+            ahead_rate: Frequency::new(ahead_rate).unwrap_or_default(),
+            ..of_reference
+        }
     }
 
     /// The sources that have an address, in the order in which they came.
@@ -410,6 +423,19 @@ impl Engine {
     /// The selected source.
     pub const fn selected(&self) -> Option<SourceId> {
         self.selection.selected()
+    }
+
+    /// Whether an offset is still being slewed.
+    pub const fn is_slewing(&self) -> bool {
+        self.clock.next_timeout().is_some()
+    }
+
+    /// Whether every source was asked in vain: no burst is under way, no name is looked up.
+    pub fn has_tried_all(&self) -> bool {
+        let in_burst = |s: &Source| {
+            matches!(s.association.facts().activity, Activity::BurstOnline | Activity::BurstOffline)
+        };
+        !self.sources.values().any(in_burst) && self.names.has_tried_all()
     }
 
     /// The directives in force.
@@ -516,8 +542,7 @@ impl Engine {
     /// `authselectmode` decides what the selection options of authenticated and other sources mean.
     fn update_options(&mut self) {
         let authenticated = |source: &Source| source.association.options().key != 0;
-        let both = self.sources.values().any(authenticated)
-            && !self.sources.values().all(authenticated);
+        let both = self.sources.values().any(authenticated) && !self.sources.values().all(authenticated);
         let mode = self.settings.authselectmode;
         for source in self.sources.values_mut() {
             let flags = source.association.options().flags;

@@ -81,6 +81,10 @@ impl Names {
         due
     }
 
+    pub(super) fn has_tried_all(&self) -> bool {
+        self.pending.values().all(|pending| pending.tries > 0 && pending.due.is_some())
+    }
+
     /// Tries all again at once.
     pub(super) fn hurry(&mut self, now: MonoTime) {
         for pending in self.pending.values_mut().filter(|p| p.due.is_some()) {

@@ -1,11 +1,13 @@
 //! One host in a little world of its own: a clock that is off, servers that are right, paths that delay.
 
 use super::*;
+use crate::engine::access::Network;
 use crate::engine::association::Stamper;
 use crate::engine::options::Kind;
 use crate::engine::rng::SplitMix;
-use crate::engine::server::{self, Service};
-use crate::types::Secs;
+use crate::engine::server::{self, Remembering, Request};
+use crate::types::{Secs, Stratum};
+use std::net::Ipv4Addr;
 
 const START: i64 = 1_795_000_000;
 
@@ -131,7 +133,8 @@ impl World {
     }
 
     fn delay(&mut self) -> i64 {
-        let uniform = TimeDelta::from_nanos(i64::try_from(self.rng.next_u64() >> 12).unwrap() + 1).as_secs_f64()
+        let uniform = TimeDelta::from_nanos(i64::try_from(self.rng.next_u64() >> 12).unwrap() + 1)
+            .as_secs_f64()
             / TimeDelta::from_nanos(1 << 52).as_secs_f64();
         let secs = self.base_delay - self.jitter * uniform.ln();
         TimeDelta::from_secs_f64(secs).unwrap().as_nanos()
@@ -180,18 +183,15 @@ impl World {
         let there = Timestamp::from_unix(START, 0)
             + TimeDelta::from_nanos(arrives)
             + TimeDelta::from_secs_f64(remote.ahead).unwrap();
-        let snapshot = Snapshot {
-            leap: Leap::None,
-            stratum: crate::types::Stratum::new(1),
-            precision: LogInterval::from_log2(-23),
-            root_delay: crate::types::NtpShort::ZERO,
-            root_dispersion: crate::types::NtpShort::ZERO,
-            refid: RefId::from_ascii(*b"GPS\0"),
-            reference: there,
-        };
-        let keys = KeyRing::default();
-        let service = Service { snapshot: &snapshot, keys: &keys, least_poll: None };
-        if let Ok(reply) = server::answer(request, 40_000, there, there, &service, &mut self.rng) {
+        let precision = LogInterval::from_log2(-23);
+        let mut server = server::Server::new(Remembering::default(), precision, &mut self.rng);
+        server.access.set(Network::new(Ipv4Addr::UNSPECIFIED.into(), 0), true);
+        let local = Snapshot::local(Stratum::new(1), precision, there, &mut self.rng);
+        server.set_snapshot(Snapshot { refid: RefId::from_ascii(*b"GPS\0"), ..local });
+        let from = SocketAddr::from(([10, 0, 0, 200], 40_000));
+        let request = Request { bytes: request, from, received: there, stamp: server::Stamp::Kernel };
+        let at = Now { clock: there, mono: MonoTime::from_nanos(arrives) };
+        if let Ok(reply) = server.answer(&request, at, &mut self.rng) {
             self.flying.push((comes_back, source, reply.to_vec()));
         }
     }

@@ -1,0 +1,205 @@
+//! What the configuration means for the part that follows sources, and how a run ends.
+
+use std::path::Path;
+
+use super::args::{Args, Task};
+use super::serving;
+use crate::applets::{Outcome, RELEASED};
+use crate::auth::KeyRing;
+use crate::config::model::Config;
+use crate::driver::daemon::{Asking, Daemon, Ended, Until, parse_drift, precision};
+use crate::driver::lifecycle::{Fatal, Life, absolute};
+use crate::driver::server::Server;
+use crate::driver::statlog::{Kind, StatLog};
+use crate::engine::association::Start;
+use crate::engine::daemon::{self as engine, Engine, Setup};
+use crate::engine::options::{Settings, Source};
+use crate::engine::timeline::KernelRate;
+use crate::sys::clock::{self, ClockControl};
+use crate::sys::file;
+use crate::sys::log::Level;
+use crate::types::MonoTime;
+
+/// A drift file is two numbers.
+const DRIFT_LIMIT: usize = 1024;
+/// With `-q` the whole offset is slewed as fast as `maxslewrate` allows.
+const AT_ONCE: f64 = 1e-3;
+
+/// The directives that the engine knows.
+pub(super) fn settings(args: &Args, config: &Config) -> Settings {
+    let whole = |value: i32| u32::try_from(value).unwrap_or(0);
+    let small = |value: i32| u8::try_from(value.clamp(0, 255)).unwrap_or(0);
+    let r = &config.reals;
+    let i = &config.integers;
+    let makestep = config
+        .makestep
+        .map(|(threshold, limit)| (threshold, if args.restart && limit > 0 { 0 } else { limit }));
+    let once = args.task == Task::OneShot;
+    Settings {
+        makestep,
+        maxchange: config.maxchange,
+        fallbackdrift: config.fallbackdrift,
+        local: config.local,
+        smoothtime: config.smoothtime,
+        authselectmode: config.authselectmode,
+        leapsecmode: config.leapsecmode,
+        // -q says it in its own words
+        logchange: if once { f64::INFINITY } else { r.logchange },
+        corrtimeratio: if once { AT_ONCE } else { r.corrtimeratio },
+        maxslewrate: r.maxslewrate,
+        maxdrift: r.maxdrift,
+        maxupdateskew: r.maxupdateskew,
+        maxclockerror: r.maxclockerror,
+        maxdistance: r.maxdistance,
+        maxjitter: r.maxjitter,
+        minstratum: small(i.minstratum),
+        maxstratum: small(i.maxstratum),
+        reselectdist: r.reselectdist,
+        stratumweight: r.stratumweight,
+        combinelimit: r.combinelimit,
+        minsources: whole(i.minsources),
+        minsamples: whole(i.minsamples),
+        maxsamples: whole(i.maxsamples),
+        rtcsync: config.flags.rtcsync,
+        drift_interval: config.driftfile.as_ref().map_or(3600, |(_, interval)| *interval),
+    }
+}
+
+/// The source as it is asked: with the global numbers of samples, and in a hurry when the run is a single one.
+fn source(args: &Args, config: &Config, source: &Source) -> Source {
+    let whole = |value: i32| u32::try_from(value).unwrap_or(0);
+    let mut source = source.clone();
+    source.minsamples = source.minsamples.or(Some(whole(config.integers.minsamples)));
+    source.maxsamples =
+        source.maxsamples.or(Some(whole(config.integers.maxsamples))).filter(|most| *most > 0);
+    source.flags.iburst |= args.task == Task::OneShot;
+    source
+}
+
+/// Everything that follows and serves, ready to run.
+pub(super) fn daemon(
+    args: &Args,
+    config: &Config,
+    server: Server,
+    keys: KeyRing,
+    controls: bool,
+    life: &Life,
+) -> Result<Daemon, Fatal> {
+    let control = controls.then(ClockControl::acquire);
+    let mut setting = KernelRate::NOMINAL;
+    if let Some(control) = &control {
+        control.take_over().map_err(|error| Fatal(error.to_string()))?;
+        setting = kernel_setting().unwrap_or(setting);
+    }
+    let drift = read_drift(config, life);
+    if let Some((frequency, skew, file)) = &drift {
+        let line = format!("Frequency {frequency:.3} +/- {skew:.3} ppm read from {file}");
+        life.line(Level::Info, &line);
+    } else if controls {
+        life.line(Level::Info, &format!("Initial frequency {:.3} ppm", -setting.rate() * 1e6));
+    }
+    let clockprecision = config.reals.clockprecision;
+    let served = server.sockets() > 0;
+    let port = u16::try_from(config.integers.port).unwrap_or(0);
+    let setup = Setup {
+        settings: settings(args, config),
+        controlled: controls,
+        setting,
+        drift: drift.map(|(frequency, skew, _)| (frequency, skew)),
+        precision: if clockprecision > 0.0 { clockprecision } else { precision() },
+        serving: served.then_some(port),
+        released: RELEASED,
+        start: if args.task == Task::OneShot { Start::AtOnce } else { Start::Daemon },
+        keys,
+    };
+    let engine = Engine::new(clock::both(), setup);
+    let asking = Asking {
+        addresses: (config.bindacqaddress.v4, config.bindacqaddress.v6),
+        device: config.words.bindacqdevice.clone(),
+        port: u16::try_from(config.integers.acquisitionport).unwrap_or(0),
+        dscp: serving::binding(config).dscp,
+    };
+    let mut daemon = Daemon::new(engine, server, control, asking)?;
+    if let Some((file, _)) = config.driftfile.as_ref().filter(|_| controls) {
+        daemon.set_drift_file(absolute(file));
+    }
+    if let Some(directory) = &config.words.logdir {
+        let kinds: Vec<Kind> = config.logs.iter().filter_map(|word| Kind::from_word(word)).collect();
+        let banner = u32::try_from(config.integers.logbanner).unwrap_or(32);
+        if !kinds.is_empty() {
+            daemon.set_logs(StatLog::new(&absolute(directory), kinds, banner));
+        }
+    }
+    for (configured, _) in &config.sources {
+        daemon.add(&source(args, config, configured));
+    }
+    Ok(daemon)
+}
+
+fn kernel_setting() -> Option<KernelRate> {
+    let kernel = clock::kernel().ok()?;
+    let rate =
+        (kernel.tick_us - 10_000).checked_abs().filter(|apart| *apart <= 1000).map(|_| kernel.tick_us)?;
+    let tick = i32::try_from(rate).ok()?;
+    let nominal = KernelRate { tick, freq: 0 }.rate();
+    Some(KernelRate::nearest(nominal + kernel.correction_ppm * 1e-6))
+}
+
+/// What the drift file says; a complaint when it says nothing.
+fn read_drift(config: &Config, life: &Life) -> Option<(f64, f64, String)> {
+    let (path, _) = config.driftfile.as_ref()?;
+    let bytes = file::read_bounded(Path::new(path), DRIFT_LIMIT).ok()?;
+    let read = parse_drift(&String::from_utf8_lossy(&bytes));
+    if read.is_none() {
+        let line = format!("Could not read valid frequency and skew from driftfile {path}");
+        life.line(Level::Warning, &line);
+    }
+    read.map(|(frequency, skew)| (frequency, skew, path.clone()))
+}
+
+/// Runs until it ends, and says how.
+pub(super) fn run(
+    args: &Args,
+    _config: &Config,
+    daemon: &mut Daemon,
+    deadline: Option<MonoTime>,
+    life: &mut Life,
+) -> Result<Outcome, Fatal> {
+    let once = args.task == Task::OneShot;
+    let mut log = |level: engine::Level, text: &str| {
+        let level = match level {
+            engine::Level::Info => Level::Info,
+            engine::Level::Warning => Level::Warning,
+            engine::Level::Error => Level::Error,
+        };
+        // -q says in one line what was done
+        if !(once && (text.starts_with("System clock was stepped") || text.starts_with("Selected source"))) {
+            life.line(level, text);
+        }
+    };
+    let ended = daemon.run(Until { deadline, first_update: once }, &mut log)?;
+    Ok(match ended {
+        Ended::Signal(_) => Outcome::SUCCESS,
+        Ended::GaveUp => Outcome::FAILURE,
+        Ended::Deadline => {
+            life.line(Level::Info, "Timeout reached");
+            let tracking = daemon.engine().tracking(clock::both());
+            if tracking.stratum > 0 { Outcome::SUCCESS } else { Outcome::FAILURE }
+        }
+        Ended::NoSource => {
+            life.line(Level::Warning, "No suitable source for synchronisation");
+            Outcome::FAILURE
+        }
+        Ended::Updated => {
+            let tracking = daemon.engine().tracking(clock::both());
+            let what = match daemon.stepped() {
+                _ if !args.sets_clock => "ignored",
+                true => "step",
+                false => "slew",
+            };
+            let line = format!("System clock wrong by {:.6} seconds ({what})", tracking.last_offset);
+            life.line(Level::Warning, &line);
+            Outcome::SUCCESS
+        }
+    })
+}

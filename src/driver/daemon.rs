@@ -1,0 +1,478 @@
+//! The daemon's loop: one `select` over the server's sockets, a socket for each request that is under way, and the resolver's pipe.
+//!
+//! What the engine wants done is done here: packets, the kernel's clock, names, log files, the drift file.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use super::random::KernelRng;
+use super::server::Server;
+use super::statlog::StatLog;
+use crate::engine::association::{Port, Stamp, Stamper, Token};
+use crate::engine::clock::ClockCommand;
+use crate::engine::daemon::{self as engine, Action, Engine, Input, Level, Lookup};
+use crate::engine::measurement::SourceId;
+use crate::sys::clock::{ClockControl, ClockStatus};
+use crate::sys::dns::{Found, Query, Resolver};
+use crate::sys::net::{Datagram, Family, StampSource, UdpOptions, UdpSocket};
+use crate::sys::signal::{self, Signal};
+use crate::sys::wait::{Woken, wait};
+use crate::sys::{SysError, clock, file};
+use crate::types::{Mode, MonoTime, Secs, TimeDelta, Timestamp};
+
+/// Longer packets than this are no NTP packets.
+const BUFFER: usize = 2048;
+/// Packets that are taken from one socket in a row.
+const ROUND: usize = 64;
+/// Look-ups under way.
+const LOOKUPS: usize = 64;
+/// Names of log lines go to whoever keeps the log.
+pub type Log<'a> = &'a mut dyn FnMut(Level, &str);
+
+/// Where requests leave from.
+#[derive(Debug, Clone, Default)]
+pub struct Asking {
+    /// `bindacqaddress` for IPv4 and IPv6.
+    pub addresses: (Option<IpAddr>, Option<IpAddr>),
+    /// `bindacqdevice`.
+    pub device: Option<String>,
+    /// `acquisitionport`, when it is not the server's own; 0: any.
+    pub port: u16,
+    /// `dscp`.
+    pub dscp: u8,
+}
+
+/// Why the loop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// By this signal.
+    Signal(Signal),
+    /// The time was over.
+    Deadline,
+    /// The engine gave up (`maxchange`).
+    GaveUp,
+    /// It was told to watch for the first update: that came, and what was to be slewed is slewed.
+    Updated,
+    /// It was told to watch for the first update, and every source was asked in vain.
+    NoSource,
+}
+
+/// When the loop ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Until {
+    /// At this instant.
+    pub deadline: Option<MonoTime>,
+    /// After the first update of the clock.
+    pub first_update: bool,
+}
+
+#[derive(Debug)]
+struct Request {
+    socket: UdpSocket,
+    token: Token,
+    bytes: Vec<u8>,
+}
+
+/// A daemon with all that it holds of the operating system.
+pub struct Daemon {
+    engine: Engine,
+    server: Server,
+    control: Option<ClockControl>,
+    asking: Asking,
+    requests: BTreeMap<SourceId, Request>,
+    resolver: Resolver,
+    lookups: BTreeMap<u64, SourceId>,
+    logs: Option<StatLog>,
+    drift_file: Option<PathBuf>,
+    rng: KernelRng,
+    /// The kernel refused a command: said once.
+    refused: bool,
+    drift_failed: bool,
+    gave_up: bool,
+    stepped: bool,
+}
+
+impl Daemon {
+    /// A daemon; `control` where it may set the clock.
+    ///
+    /// # Errors
+    /// The resolver's pipe cannot be made.
+    pub fn new(
+        engine: Engine,
+        server: Server,
+        control: Option<ClockControl>,
+        asking: Asking,
+    ) -> Result<Self, SysError> {
+        Ok(Self {
+            engine,
+            server,
+            control,
+            asking,
+            requests: BTreeMap::new(),
+            resolver: Resolver::new()?,
+            lookups: BTreeMap::new(),
+            logs: None,
+            drift_file: None,
+            rng: KernelRng::default(),
+            refused: false,
+            drift_failed: false,
+            gave_up: false,
+            stepped: false,
+        })
+    }
+
+    /// Writes these log files.
+    pub fn set_logs(&mut self, logs: StatLog) {
+        self.logs = Some(logs);
+    }
+
+    /// Keeps the drift file up to date.
+    pub fn set_drift_file(&mut self, path: PathBuf) {
+        self.drift_file = Some(path);
+    }
+
+    /// Whether the clock was stepped.
+    pub const fn stepped(&self) -> bool {
+        self.stepped
+    }
+
+    /// The engine.
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The engine, to be changed; what it wants done is done in the next round.
+    pub const fn engine_mut(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
+    /// The server.
+    pub const fn server_mut(&mut self) -> &mut Server {
+        &mut self.server
+    }
+
+    /// Adds a source by its configured name.
+    pub fn add(&mut self, options: &crate::engine::options::Source) {
+        let now = clock::both();
+        match options.name.parse::<IpAddr>() {
+            Ok(address) => {
+                let to = SocketAddr::new(address, options.port);
+                self.engine.add_address(now, to, options, &mut self.rng);
+            }
+            Err(_) => {
+                self.engine.add_name(now, options);
+            }
+        }
+    }
+
+    /// Works until one of the reasons of [`Ended`].
+    ///
+    /// # Errors
+    /// `select`; `getrandom`.
+    pub fn run(&mut self, until: Until, log: Log<'_>) -> Result<Ended, SysError> {
+        let ended = loop {
+            self.act(log);
+            if self.gave_up {
+                break Ended::GaveUp;
+            }
+            if until.first_update {
+                if self.engine.updates() > 0 && !self.engine.is_slewing() {
+                    break Ended::Updated;
+                }
+                if self.engine.updates() == 0 && self.engine.has_tried_all() && self.lookups.is_empty() {
+                    break Ended::NoSource;
+                }
+            }
+            self.server.set_snapshot(self.engine.snapshot(clock::both()));
+            match self.wait(until.deadline)? {
+                Woken::Signal => {
+                    if let Some(signal) = signal::take() {
+                        break Ended::Signal(signal);
+                    }
+                }
+                Woken::Ready(_) | Woken::Deadline => {}
+            }
+            self.take_in()?;
+            if until.deadline.is_some_and(|deadline| deadline <= clock::mono()) {
+                break Ended::Deadline;
+            }
+        };
+        self.engine.shut_down(clock::both());
+        self.act(log);
+        Ok(ended)
+    }
+
+    fn wait(&self, deadline: Option<MonoTime>) -> Result<Woken, SysError> {
+        let mut fds: Vec<_> = self.server.descriptors().collect();
+        fds.extend(self.requests.values().map(|request| request.socket.as_fd()));
+        fds.extend(self.resolver.wake_fd());
+        let next = deadline.into_iter().chain(self.engine.next_timeout()).chain(self.server.deadline()).min();
+        wait(&fds, next)
+    }
+
+    /// Everything that came in goes to the engine, the timers too.
+    fn take_in(&mut self) -> Result<(), SysError> {
+        self.serve()?;
+        let ids: Vec<SourceId> = self.requests.keys().copied().collect();
+        let mut buffer = vec![0; BUFFER];
+        for id in ids {
+            self.receive(id, &mut buffer);
+        }
+        while self.resolver.is_busy() && (self.resolver.wake_fd().is_none() || self.resolver_is_ready()?) {
+            let Some(answer) = self.resolver.take() else { break };
+            let Some(source) = self.lookups.remove(&answer.ticket) else { continue };
+            let result = match answer.result {
+                Ok(Found::Addresses(found)) => Lookup::Found(found.iter().map(SocketAddr::ip).collect()),
+                Ok(Found::Name(_)) => Lookup::Later,
+                Err(error) if error.is_server_failure() || error.errno.is_some() => Lookup::Later,
+                Err(_) => Lookup::Never,
+            };
+            self.hand(Input::Resolved { source, result });
+        }
+        self.hand(Input::Timer);
+        if self.rng.failed() { Err(SysError::new("getrandom", "", crate::sys::Errno::EIO)) } else { Ok(()) }
+    }
+
+    fn resolver_is_ready(&self) -> Result<bool, SysError> {
+        let Some(fd) = self.resolver.wake_fd() else { return Ok(true) };
+        Ok(matches!(wait(&[fd], Some(clock::mono()))?, Woken::Ready(_)))
+    }
+
+    fn hand(&mut self, input: Input<'_>) {
+        self.engine.handle(clock::both(), input, &mut self.rng);
+    }
+
+    /// Requests are answered at once; what is not one may be of a peer.
+    fn serve(&mut self) -> Result<(), SysError> {
+        let mut others: Vec<(SocketAddr, Vec<u8>, Stamp, Option<IpAddr>)> = Vec::new();
+        let mut other = |_: &UdpSocket, datagram: &Datagram<'_>| {
+            let mode = datagram.bytes.first().map(|first| Mode::from_bits(*first));
+            let symmetric =
+                matches!(mode, Some(Mode::SymmetricActive | Mode::SymmetricPassive | Mode::Broadcast));
+            if symmetric && others.len() < ROUND {
+                others.push((datagram.from, datagram.bytes.to_vec(), received(datagram), datagram.to));
+            }
+        };
+        self.server.service(clock::mono(), &mut other)?;
+        for (from, bytes, received, local) in others {
+            self.hand(Input::Symmetric { from, bytes: &bytes, received, local });
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, id: SourceId, buffer: &mut [u8]) {
+        for _ in 0..ROUND {
+            let Some(request) = self.requests.get(&id) else { return };
+            // the request's own time stamp comes before its reply is judged
+            while let Some(sent) = request.socket.transmitted(buffer) {
+                if sent.is_of(&request.bytes) {
+                    let at = kernel_stamp(sent.at);
+                    let token = request.token;
+                    self.engine.handle(clock::both(), Input::Sent { source: id, token, at }, &mut self.rng);
+                    break;
+                }
+            }
+            let Some(request) = self.requests.get(&id) else { return };
+            let datagram = match request.socket.receive(buffer) {
+                Ok(Some(datagram)) => datagram,
+                Ok(None) => return,
+                // nobody answers there: what the network said is taken, the reply may still come
+                Err(_) => continue,
+            };
+            if datagram.truncated {
+                continue;
+            }
+            let (received, local) = (received(&datagram), datagram.to);
+            let bytes = datagram.bytes;
+            let input = Input::Reply { source: id, bytes, received, local };
+            self.engine.handle(clock::both(), input, &mut self.rng);
+            self.close_if_asked(id);
+        }
+    }
+
+    /// The engine may be through with this socket: what it said about that is done before the next packet is taken.
+    fn close_if_asked(&mut self, id: SourceId) {
+        let mut kept = Vec::new();
+        while let Some(action) = self.engine.poll() {
+            match action {
+                Action::Close(closed) if closed == id => {
+                    self.requests.remove(&id);
+                }
+                other => kept.push(other),
+            }
+        }
+        for action in kept {
+            self.engine.put_back(action);
+        }
+    }
+
+    fn act(&mut self, log: Log<'_>) {
+        while let Some(action) = self.engine.poll() {
+            match action {
+                Action::Send { source, to, bytes, token, port } => {
+                    self.send(source, to, bytes, token, port, log)
+                }
+                Action::Close(source) => {
+                    self.requests.remove(&source);
+                }
+                Action::Resolve { source, name, family } => self.resolve(source, name, family),
+                Action::Clock(command) => self.command(&command, log),
+                Action::Log(level, text) => log(level, &text),
+                Action::Record(record) => {
+                    if let Some(Err(error)) = self.logs.as_mut().map(|logs| logs.write(&record)) {
+                        log(Level::Error, &format!("Could not write {} : {}", error.object, error.reason()));
+                    }
+                }
+                Action::Drift(frequency, skew) => self.write_drift(frequency, skew, log),
+                Action::GiveUp => self.gave_up = true,
+            }
+        }
+    }
+
+    fn send(
+        &mut self,
+        source: SourceId,
+        to: SocketAddr,
+        bytes: Vec<u8>,
+        token: Token,
+        port: Port,
+        log: Log<'_>,
+    ) {
+        let sent = match port {
+            Port::Server => self.server.send(&bytes, to),
+            Port::Fresh => self.open(to).and_then(|socket| {
+                let at = clock::now();
+                socket.send(&bytes)?;
+                self.requests.insert(source, Request { socket, token, bytes });
+                Ok(at)
+            }),
+        };
+        match sent {
+            Ok(at) => {
+                let at = Stamp { at, by: Stamper::Daemon, error: Secs::ZERO };
+                self.hand(Input::Sent { source, token, at });
+            }
+            Err(error) => {
+                // no route is the business of the reach register; anything else is news
+                if error.operation == "socket" || error.operation == "bind" {
+                    log(
+                        Level::Error,
+                        &format!("Could not open NTP socket on {} : {}", error.object, error.reason()),
+                    );
+                }
+                self.hand(Input::NotSent { source, token });
+            }
+        }
+    }
+
+    fn open(&self, to: SocketAddr) -> Result<UdpSocket, SysError> {
+        let family = Family::of(to.ip());
+        let address = match family {
+            Family::V4 => self.asking.addresses.0,
+            Family::V6 => self.asking.addresses.1,
+        };
+        let port = self.asking.port;
+        let bind = (address.is_some() || port != 0)
+            .then(|| SocketAddr::new(address.unwrap_or_else(|| family.any()), port));
+        let options = UdpOptions {
+            bind,
+            transmit_stamps: true,
+            device: self.asking.device.clone(),
+            dscp: self.asking.dscp,
+            ..UdpOptions::client(family)
+        };
+        let socket = UdpSocket::open(&options)?;
+        socket.connect(to)?;
+        Ok(socket)
+    }
+
+    fn resolve(&mut self, source: SourceId, name: String, family: Option<engine::Family>) {
+        if self.lookups.len() >= LOOKUPS {
+            return self.hand(Input::Resolved { source, result: Lookup::Later });
+        }
+        let family = family.map(|family| match family {
+            engine::Family::V4 => Family::V4,
+            engine::Family::V6 => Family::V6,
+        });
+        let ticket = self.resolver.start(Query::Forward { name, family, port: 0 });
+        self.lookups.insert(ticket, source);
+    }
+
+    fn command(&mut self, command: &ClockCommand, log: Log<'_>) {
+        let Some(control) = &self.control else { return };
+        let done = match command {
+            ClockCommand::SetRate(setting) => control.set_rate(setting.tick, setting.freq).map(drop),
+            ClockCommand::Step(delta) => {
+                self.stepped = true;
+                control.step(*delta)
+            }
+            ClockCommand::Status { synchronised, leap, max_error, est_error } => {
+                control.set_status(&ClockStatus {
+                    synchronised: *synchronised,
+                    leap: *leap,
+                    max_error: *max_error,
+                    est_error: *est_error,
+                })
+            }
+            ClockCommand::Tai(offset) => control.set_tai(*offset),
+        };
+        if let Err(error) = done
+            && !self.refused
+        {
+            self.refused = true;
+            log(Level::Error, &format!("{error}"));
+        }
+    }
+
+    /// `%20.6f %20.6f`, ppm, by a temporary file that is renamed.
+    fn write_drift(&mut self, frequency: f64, skew: f64, log: Log<'_>) {
+        let Some(path) = &self.drift_file else { return };
+        let text = format!("{frequency:20.6} {skew:20.6}\n");
+        match file::replace(path, text.as_bytes(), 0o644) {
+            Ok(_) => self.drift_failed = false,
+            Err(error) if !self.drift_failed => {
+                self.drift_failed = true;
+                log(Level::Error, &format!("Could not open {}.tmp : {}", path.display(), error.reason()));
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+fn received(datagram: &Datagram<'_>) -> Stamp {
+    let by = match datagram.stamp {
+        StampSource::Daemon => Stamper::Daemon,
+        StampSource::Kernel => Stamper::Kernel,
+    };
+    Stamp { at: datagram.received, by, error: Secs::ZERO }
+}
+
+const fn kernel_stamp(at: Timestamp) -> Stamp {
+    Stamp { at, by: Stamper::Kernel, error: Secs::ZERO }
+}
+
+/// Frequency and bound on its error from a drift file, ppm; `None`: not two numbers, or absurd ones.
+pub fn parse_drift(text: &str) -> Option<(f64, f64)> {
+    let mut words = text.split_ascii_whitespace();
+    let frequency: f64 = words.next()?.parse().ok()?;
+    let skew: f64 = words.next()?.parse().ok()?;
+    let sane = frequency.abs() <= 100_000.0 && skew.is_finite() && skew >= 0.0;
+    sane.then_some((frequency, skew))
+}
+
+/// The time between two readings of the clock, measured for a moment: its precision, s.
+pub fn precision() -> f64 {
+    let mut least = TimeDelta::from_millis(1);
+    let mut before = clock::now();
+    for _ in 0..200 {
+        let after = clock::now();
+        let apart = after - before;
+        if apart > TimeDelta::ZERO {
+            least = least.min(apart);
+        }
+        before = after;
+    }
+    least.as_secs_f64().max(1e-9)
+}
