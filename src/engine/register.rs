@@ -197,9 +197,12 @@ impl Register {
         if self.newest().is_some_and(|newest| newest.measurement.at >= entry.measurement.at) {
             self.reset();
         }
-        self.entries.push_back(entry);
         self.used = (self.used + 1).min(self.tuning.maxsamples);
-        self.trim();
+        // room first: the queue never grows beyond what it may hold
+        while self.entries.len() >= 2 * self.used {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(entry);
     }
 
     /// Keeps at most as many older samples as there are in use.

@@ -2,6 +2,9 @@
 //!
 //! A body panics when a rule is broken; that the parsers do not panic by themselves is a rule too.
 
+#[path = "association.rs"]
+mod association;
+
 use std::net::{IpAddr, SocketAddr};
 
 use ntpbox::auth::{AuthError, Dialect, KeyRing};
@@ -38,6 +41,7 @@ pub(crate) const BODIES: &[(&str, Body)] = &[
     ("mode6", mode6_replies),
     ("variables", variable_list),
     ("chrony_conf", chrony_conf),
+    ("association", association::association),
 ];
 
 /// Every 48 bytes are a header, and the header is these 48 bytes again.
