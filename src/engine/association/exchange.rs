@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::check::Tests;
 use super::facts::Packet;
-use super::request::Fit;
+use super::request::{Fit, Heard, MONO_ROOT, MONO_ROOT_MAGIC};
 use super::schedule::Purpose;
 use super::{Association, Context, Effect, LocalStamp, Role, Stamp, Stamper};
 use crate::auth::Dialect;
@@ -68,28 +68,35 @@ impl Association {
         if self.role == Role::Peer && tests.fresh && authentic && !header.transmit.is_zero() {
             // also one that answers nothing of ours: our next packet answers it
             let served = context.host.snapshot.served(received.at);
-            self.memory.hear(header.transmit, NtpTimestamp::from_timestamp(served));
+            self.memory.hear(Heard {
+                receive: header.receive,
+                transmit: header.transmit,
+                received: NtpTimestamp::from_timestamp(served),
+                stamp,
+                fits: fit.is_some(),
+            });
         }
         let (Some(pending), Some(fit), true) = (self.memory.pending, fit, tests.is_valid()) else {
             packet.tests = tests;
             self.effects.push_back(Effect::Packet(Box::new(packet)));
             return;
         };
-        let previous = self.memory.previous.filter(|_| fit == Fit::Interleaved);
-        let outcome = match previous {
+        let previous = self.memory.previous.filter(|_| fit == Fit::Interleaved && self.role == Role::Client);
+        let answered = pending.answers.filter(|_| fit == Fit::Interleaved);
+        let (remote_receive, stamps) = match (previous, answered) {
             // what the exchange before lacked was the true time of the server's reply
-            Some(previous) => {
-                self.measure(context, &header, previous.remote_receive, (previous.sent, previous.received))
-            }
-            None => self.measure(context, &header, header.receive, (pending.sent, stamp)),
+            (Some(previous), _) => (previous.remote_receive, (previous.sent, previous.received)),
+            // the true time of the packet that our last one answered
+            (None, Some(answered)) => (header.receive, (pending.sent, answered)),
+            (None, None) => (header.receive, (pending.sent, stamp)),
         };
+        let roots = root_values(&header, &tail);
+        let outcome = self.measure(context, &header, roots, remote_receive, stamps);
         self.memory.complete(&header, stamp, fit);
         self.close();
         self.count(&outcome);
         tests.synchronised = header.leap != Leap::Unsynchronised && (1..16).contains(&header.stratum.get());
-        tests.root_distance = header.root_delay.to_secs().get() / 2.0
-            + header.root_dispersion.to_secs().get()
-            < MAX_ROOT_DISTANCE;
+        tests.root_distance = roots.0.get() / 2.0 + roots.1.get() < MAX_ROOT_DISTANCE;
         // an exchange is measured once
         let new = pending.purpose == Purpose::Measure && previous.is_none_or(|previous| !previous.used);
         self.judge(context, &mut tests, &header, &outcome, (new, local));
@@ -150,6 +157,7 @@ impl Association {
         &self,
         context: &Context<'_>,
         header: &Header,
+        (root_delay, root_dispersion): (Secs, Secs),
         remote_receive: NtpTimestamp,
         (sent, received): (LocalStamp, LocalStamp),
     ) -> Outcome {
@@ -175,8 +183,8 @@ impl Association {
                 offset,
                 delay,
                 dispersion: Secs::new(dispersion).unwrap_or_default(),
-                root_delay: header.root_delay.to_secs(),
-                root_dispersion: header.root_dispersion.to_secs(),
+                root_delay,
+                root_dispersion,
             },
             response_time: response,
             sent,
@@ -200,8 +208,7 @@ impl Association {
         tests.sane = delay - dispersion <= maxdelay
             && header.precision.to_secs().get() <= maxdelay
             && new
-            && outcome.response_time >= 0.0
-            && (self.role == Role::Peer || outcome.response_time <= MAX_RESPONSE)
+            && (self.role == Role::Peer || (0.0..=MAX_RESPONSE).contains(&outcome.response_time))
             && told > Timestamp::UNIX_EPOCH
             && told < LATEST;
         let line = context.timeline.line();
@@ -257,6 +264,21 @@ impl Packet {
         self.root_dispersion = outcome.measurement.root_dispersion;
         self.sent_by = outcome.sent.by;
         self.received_by = outcome.received.by;
+    }
+}
+
+/// Root delay and root dispersion: of the header, or finer ones (4.28 bits) of a field that we asked for.
+fn root_values(header: &Header, tail: &Tail<'_>) -> (Secs, Secs) {
+    let fine = tail.fields().filter(|field| field.kind == MONO_ROOT).find_map(|field| match field.body {
+        [a, b, c, d, e, f, g, h, i, j, k, l, ..] if [*a, *b, *c, *d] == MONO_ROOT_MAGIC => {
+            let secs = |bytes| f64::from(u32::from_be_bytes(bytes)) / 268_435_456.0;
+            Some((secs([*e, *f, *g, *h]), secs([*i, *j, *k, *l])))
+        }
+        _ => None,
+    });
+    match fine.map(|(delay, dispersion)| (Secs::new(delay), Secs::new(dispersion))) {
+        Some((Some(delay), Some(dispersion))) => (delay, dispersion),
+        _ => (header.root_delay.to_secs(), header.root_dispersion.to_secs()),
     }
 }
 

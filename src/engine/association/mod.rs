@@ -36,7 +36,7 @@ use super::rng::Rng;
 use super::server::Snapshot;
 use super::timeline::{FreeTime, Timeline};
 use crate::auth::KeyRing;
-use crate::types::{Leap, MonoTime, Now, Reach, Secs, TimeDelta, Timestamp};
+use crate::types::{Leap, MonoTime, Now, NtpTimestamp, Reach, Secs, TimeDelta, Timestamp};
 use crate::wire::ntp::Kiss;
 
 /// Who took a time stamp.
@@ -315,7 +315,10 @@ impl Association {
     pub fn handle(&mut self, context: &mut Context<'_>, event: Event<'_>) {
         match event {
             Event::Timer => self.timer(context),
-            Event::Sent { token, at } => self.memory.sent(token, LocalStamp::new(at, context.timeline)),
+            Event::Sent { token, at } => {
+                let told = NtpTimestamp::from_timestamp(context.host.snapshot.served(at.at));
+                self.memory.sent(token, LocalStamp::new(at, context.timeline), told);
+            }
             Event::NotSent { token } => self.not_sent(context, token),
             Event::Reply { bytes, received, local } => self.reply(context, bytes, received, local),
             Event::Online => self.online(context),

@@ -8,6 +8,7 @@ use crate::types::{
     KeyId, Leap, LogInterval, Mode, MonoTime, NtpShort, NtpTimestamp, RefId, Secs, Stratum, TimeDelta,
     Timestamp, Version,
 };
+use crate::wire::ext::{Field, Follows};
 use crate::wire::ntp::Header;
 
 /// How long a reply is waited for beyond `maxdelay`.
@@ -16,6 +17,13 @@ const PATIENCE: f64 = 4.0;
 const HIDDEN_PRECISION: LogInterval = LogInterval::from_log2(32);
 /// Longest digest, bytes, that an NTPv4 packet carries whole.
 const V4_DIGEST: usize = 20;
+/// The experimental extension field with finer root values and a monotonic time.
+pub(super) const MONO_ROOT: u16 = 0xF323;
+/// What its body begins with.
+pub(super) const MONO_ROOT_MAGIC: [u8; 4] = [0xf5, 0xbe, 0xdd, 0x9a];
+/// A field that asks for one: the magic, then root delay, root dispersion, monotonic receive time and its epoch, all zero.
+const MONO_ROOT_ASKED: [u8; 24] =
+    [0xf5, 0xbe, 0xdd, 0x9a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 /// So many interleaved requests without an answer, and the next one is basic again.
 const MAX_MISSED: u32 = 4;
 
@@ -27,6 +35,8 @@ pub(super) struct Pending {
     transmit: NtpTimestamp,
     /// What an interleaved reply has as its origin time stamp.
     interleaved: Option<NtpTimestamp>,
+    /// When the peer's packet came that this one answers.
+    pub(super) answers: Option<LocalStamp>,
     pub(super) sent: LocalStamp,
     /// When its socket is closed; a peer's packet goes by the server's, which stays.
     until: Option<MonoTime>,
@@ -45,9 +55,15 @@ pub(super) struct Previous {
 
 /// The last packet of a peer, that the next one of ours answers.
 #[derive(Debug, Clone, Copy)]
-struct Heard {
-    transmit: NtpTimestamp,
-    received: NtpTimestamp,
+pub(super) struct Heard {
+    /// When the peer received our last packet, by its clock.
+    pub(super) receive: NtpTimestamp,
+    pub(super) transmit: NtpTimestamp,
+    /// When it came, as we tell the peer.
+    pub(super) received: NtpTimestamp,
+    pub(super) stamp: LocalStamp,
+    /// Whether it answers our last packet.
+    pub(super) fits: bool,
 }
 
 /// How a reply fits to the request.
@@ -69,13 +85,18 @@ pub(super) struct Memory {
     /// Interleaved requests in a row without an answer.
     missed: u32,
     heard: Option<Heard>,
+    /// When our last packet to a peer really left, as we tell the peer.
+    left: Option<(Token, NtpTimestamp)>,
     /// Receive and transmit time stamps of the last valid packet: the same again is a duplicate.
     pub(super) last: Option<(NtpTimestamp, NtpTimestamp)>,
 }
 
 impl Memory {
     /// A better stamp of a request; in interleaved mode it may come after the reply.
-    pub(super) fn sent(&mut self, token: Token, stamp: LocalStamp) {
+    pub(super) fn sent(&mut self, token: Token, stamp: LocalStamp, told: NtpTimestamp) {
+        if self.token == token {
+            self.left = Some((token, told));
+        }
         let pending = self.pending.as_mut().map(|pending| (pending.token, &mut pending.sent));
         let previous = self.previous.as_mut().map(|previous| (previous.token, &mut previous.sent));
         for (of, known) in [pending, previous].into_iter().flatten() {
@@ -121,7 +142,8 @@ impl Memory {
         } else if pending.transmit == origin {
             Some(Fit::Basic)
         } else {
-            (pending.interleaved == Some(origin) && self.previous.is_some()).then_some(Fit::Interleaved)
+            let known = self.previous.is_some() || pending.answers.is_some();
+            (pending.interleaved == Some(origin) && known).then_some(Fit::Interleaved)
         }
     }
 
@@ -140,8 +162,8 @@ impl Memory {
     }
 
     /// A peer's packet, to be answered by our next one.
-    pub(super) fn hear(&mut self, transmit: NtpTimestamp, received: NtpTimestamp) {
-        self.heard = Some(Heard { transmit, received });
+    pub(super) fn hear(&mut self, heard: Heard) {
+        self.heard = Some(heard);
     }
 }
 
@@ -176,6 +198,10 @@ impl Association {
             Role::Peer => self.peer_header(context),
         };
         let mut bytes = header.emit().to_vec();
+        if self.options.extensions.mono_root && header.version == Version::V4 {
+            let field = Field { kind: MONO_ROOT, body: &MONO_ROOT_ASKED };
+            field.emit(Follows::End, &mut bytes).ok()?;
+        }
         self.sign(context.keys, &mut bytes)?;
         self.memory.give_up();
         let token = Token(self.memory.token.0.wrapping_add(1));
@@ -191,6 +217,7 @@ impl Association {
             purpose,
             transmit,
             interleaved,
+            answers: self.memory.heard.map(|heard| heard.stamp).filter(|_| interleaved.is_some()),
             sent: LocalStamp::new(now, context.timeline),
             until: (self.role == Role::Client).then(|| context.now.mono + patience.unwrap_or_default()),
         });
@@ -234,19 +261,30 @@ impl Association {
     /// What a peer is told: all that a client of ours would be.
     fn peer_header(&self, context: &mut Context<'_>) -> (NtpTimestamp, Option<NtpTimestamp>, Header) {
         let snapshot = context.host.snapshot;
-        let transmit = blurred(snapshot.served(context.now.clock), snapshot.precision, context.rng);
+        let now = blurred(snapshot.served(context.now.clock), snapshot.precision, context.rng);
         let heard = self.memory.heard;
+        let received = heard.map_or(NtpTimestamp::ZERO, |heard| heard.received);
+        // interleaved: our last packet, that the peer received at `receive`, really left at `left`
+        let answered =
+            heard.filter(|heard| heard.fits && self.options.flags.xleave && !heard.receive.is_zero());
+        let left = self.memory.left.filter(|(token, _)| *token == self.memory.token);
+        let (origin, transmit) = match (answered, left, heard) {
+            (Some(heard), Some((_, left)), _) => (heard.receive, left),
+            (_, _, Some(heard)) => (heard.transmit, now),
+            (_, _, None) => (NtpTimestamp::ZERO, now),
+        };
         let header = Header {
             version: self.version(context.keys),
             mode: Mode::SymmetricActive,
             poll: self.schedule.stated_poll(),
             reference: reference(snapshot.reference),
-            origin: heard.map_or(NtpTimestamp::ZERO, |heard| heard.transmit),
-            receive: heard.map_or(NtpTimestamp::ZERO, |heard| heard.received),
+            origin,
+            receive: received,
             transmit,
             ..snapshot.header(context.now.clock)
         };
-        (transmit, None, header)
+        let nonce = (self.options.flags.xleave && !received.is_zero()).then_some(received);
+        (transmit, nonce, header)
     }
 }
 

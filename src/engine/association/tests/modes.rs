@@ -98,8 +98,13 @@ impl Pair {
     fn new() -> Self {
         let mut options = options();
         options.kind = Kind::Peer;
-        let mut sides = [World::new(&options), World::new(&options)];
+        Self::with(&options)
+    }
+
+    fn with(options: &Source) -> Self {
+        let mut sides = [World::new(options), World::new(options)];
         sides[1].behind = 0.25;
+        sides[1].rng = SplitMix::new(9);
         sides[0].host.snapshot = snapshot();
         sides[1].host.snapshot = Snapshot { stratum: Stratum::new(2), ..snapshot() };
         Self { sides, wire: Vec::new(), now: 0.0 }
@@ -119,10 +124,21 @@ impl Pair {
         world.association.handle(&mut context, event);
         while let Some(effect) = world.association.poll() {
             match effect {
-                Effect::Send { bytes, port, .. } => {
+                Effect::Send { bytes, token, port, .. } => {
                     assert_eq!(port, Port::Server);
+                    // it really leaves 40 µs after it was made
+                    let stamp = world.stamp(self.now + 40e-6, Stamper::Kernel);
+                    let mut context = Context {
+                        now: Now { clock: world.clock(world.now), mono: World::mono(world.now) },
+                        timeline: &world.timeline,
+                        keys: &world.keys,
+                        host: &world.host,
+                        earliest: MonoTime::ZERO,
+                        rng: &mut world.rng,
+                    };
+                    world.association.handle(&mut context, Event::Sent { token, at: stamp });
                     world.requests.push(self.now);
-                    self.wire.push((self.now + 1e-3, 1 - side, bytes));
+                    self.wire.push((self.now + 40e-6 + 1e-3, 1 - side, bytes));
                 }
                 Effect::Packet(packet) => world.packets.push(*packet),
                 Effect::Sample(sample) => world.samples.push(sample),
@@ -167,11 +183,50 @@ fn symmetric_peers_measure_each_other() {
         let world = &pair.sides[side];
         let facts = world.facts();
         assert!(world.samples.len() > 10, "{} samples, {:?}", world.samples.len(), facts.counters);
-        assert!(world.samples.iter().all(|sample| (sample.offset.as_secs_f64() - offset).abs() < 1e-5));
-        assert!(world.samples.iter().all(|sample| (sample.delay.as_secs_f64() - 2e-3).abs() < 1e-5));
+        assert!(world.samples.iter().all(|sample| (sample.offset.as_secs_f64() - offset).abs() < 3e-5));
+        assert!(world.samples.iter().all(|sample| (sample.delay.as_secs_f64() - 2.04e-3).abs() < 1e-5));
         assert_eq!(facts.reach.bits(), 0xff);
         assert_eq!(facts.stratum, if side == 0 { 2 } else { 1 });
     }
+}
+
+#[test]
+fn interleaved_peers_tell_when_their_packets_really_left() {
+    let mut options = options();
+    options.kind = Kind::Peer;
+    options.flags.xleave = true;
+    let mut pair = Pair::with(&options);
+    pair.run(3000.0);
+    for (side, offset) in [(0, -0.25), (1, 0.25)] {
+        let world = &pair.sides[side];
+        let interleaved = world.packets.iter().filter(|packet| packet.interleaved).count();
+        assert!(interleaved > 10, "{interleaved} of {}", world.packets.len());
+        for sample in world.samples.iter().rev().take(8) {
+            // without the 40 µs that a packet waited before it left
+            assert!((sample.offset.as_secs_f64() - offset).abs() < 1e-6, "{sample:?}");
+            assert!((sample.delay.as_secs_f64() - 2e-3).abs() < 1e-6, "{sample:?}");
+        }
+        assert!(world.samples.is_sorted_by(|a, b| a.at < b.at));
+    }
+}
+
+#[test]
+fn finer_root_values_are_asked_for_and_taken() {
+    let mut options = options();
+    options.extensions.mono_root = true;
+    let mut world = World::new(&options);
+    let reply = world.intercept();
+    // as chronyd 4.9 was seen to answer: magic, root delay, root dispersion, monotonic receive time, epoch
+    let field = [
+        &[0xf3, 0x23, 0, 28, 0xf5, 0xbe, 0xdd, 0x9a][..],
+        &268_435_u32.to_be_bytes(),
+        &26_844_u32.to_be_bytes(),
+        &[0; 12],
+    ];
+    world.take(&[&reply[..48], &field.concat()].concat());
+    let sample = world.samples[0];
+    assert!((sample.root_delay.get() - 1e-3).abs() < 1e-8, "{sample:?}");
+    assert!((sample.root_dispersion.get() - 1e-4).abs() < 1e-8, "{sample:?}");
 }
 
 #[test]
