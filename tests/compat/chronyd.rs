@@ -378,7 +378,7 @@ fn the_init_script_has_the_codes_of_the_lsb() {
         .replace("lock=/var/lock/subsys/", "lock=/run/subsys/");
     host.file("chronyd", &script);
     let text = "mkdir /run/subsys; mkdir -p /etc/sysconfig; echo 'OPTIONS=\"-x -f /run/c\"' >/etc/sysconfig/chronyd; echo local >/run/c
-        s() { dash ./chronyd $1 2>&1 | sed \"s/pid [0-9]*/pid N/\"; }
+        s() { dash ./chronyd $1 2>&1 | sed \"s/pid [0-9][0-9]*/pid N/\"; }
         c() { dash ./chronyd $1 >/dev/null 2>&1; echo \"$1 $?\"; }
         c status; s start; c start; s status; c status; ls /run/subsys; c try-restart; c restart; c status
         kill -9 $(cat /run/chrony/chronyd.pid); sleep 0.2; s status; c status; rm /run/chrony/chronyd.pid; c status
