@@ -1,4 +1,5 @@
-//! The sockets on which a client talks to a chronyd: UDP, and Unix datagrams from a directory of the process's own.
+//! The sockets on which a client talks to a chronyd: UDP, and Unix datagrams from a directory of the process's own; and the
+//! daemon's Unix socket.
 //!
 //! A Unix client must have a path that the daemon can answer to, but nobody else may plant a link or a socket there. So: a
 //! directory `chronyc.PID` (0711) beside the daemon's socket, which must be ours, in it one with a name that cannot be
@@ -12,7 +13,8 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
-use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmod, fchmodat, fstat, mkdirat};
+use nix::sys::socket::{MsgFlags, UnixAddr, recvfrom, sendto};
+use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmod, fchmodat, fstat, lstat, mkdirat};
 use nix::unistd::{UnlinkatFlags, geteuid, mkdir, unlinkat};
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -164,6 +166,78 @@ impl AsFd for CommandSocket {
     }
 }
 
+/// The daemon's end: a Unix socket at a path, which goes when this is dropped.
+#[derive(Debug)]
+pub struct ControlSocket {
+    socket: Socket,
+    path: PathBuf,
+}
+
+impl ControlSocket {
+    /// Makes the socket; one that an earlier daemon left is replaced, any other file is not.
+    ///
+    /// # Errors
+    /// `unlink`, `socket`, `bind` (EADDRINUSE: a file is in the way; EINVAL: more than 107 bytes).
+    pub fn bind(path: &Path) -> Result<Self, SysError> {
+        let shown = || path.display().to_string();
+        let is_socket = |mode| SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFSOCK;
+        if lstat(path).is_ok_and(|stat| is_socket(stat.st_mode)) {
+            unlinkat(nix::fcntl::AT_FDCWD, path, UnlinkatFlags::NoRemoveDir)
+                .map_err(|errno| SysError::new("unlink", shown(), errno))?;
+        }
+        let address = SockAddr::unix(path).map_err(|e| SysError::from_io("bind", shown(), &e))?;
+        let socket = datagram_socket(Domain::UNIX)?;
+        socket.bind(&address).map_err(|e| SysError::from_io("bind", shown(), &e))?;
+        Ok(Self { socket, path: path.to_path_buf() })
+    }
+
+    /// Takes a datagram, cut to the buffer, and where an answer can be sent to; `None` when there is none now. A sender
+    /// without a path cannot be answered: such datagrams are dropped here.
+    ///
+    /// # Errors
+    /// `recvfrom`.
+    pub fn receive<'b>(&self, buffer: &'b mut [u8]) -> Result<Option<(&'b [u8], PathBuf)>, SysError> {
+        loop {
+            match recvfrom::<UnixAddr>(std::os::fd::AsRawFd::as_raw_fd(&self.socket), buffer) {
+                Ok((length, from)) => {
+                    // a simulator of the network pads the path with NULs
+                    let path = from.and_then(|from| from.path().map(Path::to_path_buf));
+                    if let Some(path) = path.filter(|path| !path.as_os_str().is_empty()) {
+                        return Ok(buffer.get(..length).map(|bytes| (bytes, path)));
+                    }
+                }
+                Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
+                Err(errno) => return Err(SysError::new("recvfrom", "", errno)),
+            }
+        }
+    }
+
+    /// Sends an answer.
+    ///
+    /// # Errors
+    /// `sendto`: the asker is gone (ECONNREFUSED, ENOENT), or does not read (EAGAIN).
+    pub fn send_to(&self, bytes: &[u8], to: &Path) -> Result<(), SysError> {
+        let failed = |errno| SysError::new("sendto", to.display().to_string(), errno);
+        let address = UnixAddr::new(to).map_err(failed)?;
+        sendto(std::os::fd::AsRawFd::as_raw_fd(&self.socket), bytes, &address, MsgFlags::empty())
+            .map(drop)
+            .map_err(failed)
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        // what is not there any more needs no removing
+        let _ = unlinkat(nix::fcntl::AT_FDCWD, &self.path, UnlinkatFlags::NoRemoveDir);
+    }
+}
+
+impl AsFd for ControlSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 fn datagram_socket(domain: Domain) -> Result<Socket, SysError> {
     let socket =
         Socket::new_raw(domain, Type::DGRAM, None).map_err(|e| SysError::from_io("socket", "", &e))?;
@@ -265,6 +339,32 @@ mod tests {
         drop(socket);
         let left: Vec<_> = std::fs::read_dir(&directory).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left, ["d.sock"]);
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn a_control_socket_replaces_a_stale_one_answers_and_goes() {
+        let directory = scratch("control");
+        let path = directory.join("d.sock");
+        drop(UnixDatagram::bind(&path).unwrap());
+        let server = ControlSocket::bind(&path).unwrap();
+        let client = CommandSocket::local(&path).unwrap();
+        // one who has no path is passed over
+        UnixDatagram::unbound().unwrap().send_to(b"nobody", &path).unwrap();
+        client.send(b"question").unwrap();
+        let mut buffer = [0; 100];
+        let (bytes, from) = server.receive(&mut buffer).unwrap().unwrap();
+        assert_eq!(bytes, b"question");
+        server.send_to(b"answer", &from).unwrap();
+        assert_eq!(server.receive(&mut [0; 9]).unwrap(), None);
+        assert_eq!(receive(&client, &mut [0; 100]), b"answer");
+        drop(client);
+        assert!(server.send_to(b"late", &from).is_err());
+        drop(server);
+        assert!(!path.exists());
+        std::fs::write(&path, "precious").unwrap();
+        assert_eq!(ControlSocket::bind(&path).unwrap_err().errno, Errno::EADDRINUSE);
+        assert_eq!(std::fs::read(&path).unwrap(), b"precious");
         std::fs::remove_dir_all(&directory).unwrap();
     }
 
