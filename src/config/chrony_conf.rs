@@ -70,6 +70,41 @@ pub fn parse_words(directives: &[String], files: &mut dyn Files) -> Parsed {
     parser.finish()
 }
 
+/// The sources of the `*.sources` files of some `sourcedir` folders; lines that are none are read over.
+pub fn sources_in(directories: &[String], files: &mut dyn Files) -> Vec<(Source, Place)> {
+    let directories: Vec<&str> = directories.iter().map(String::as_str).collect();
+    let mut found = Vec::new();
+    for path in in_directories(&directories, ".sources", files) {
+        let Ok(bytes) = files.read(&path) else { continue };
+        // an unterminated last line is not read
+        let complete = bytes.iter().rposition(|&b| b == b'\n').and_then(|end| bytes.get(..end));
+        for (number, line) in (1..).zip(complete.unwrap_or_default().split(|&b| b == b'\n')) {
+            let text = String::from_utf8_lossy(line);
+            let words: Vec<&str> = text.split_ascii_whitespace().collect();
+            let [kind, name, options @ ..] = words.as_slice() else { continue };
+            let Some(kind) = Kind::from_word(kind) else { continue };
+            if let Ok(source) = Source::parse(kind, name, options) {
+                found.push((source, Place { file: Some(path.clone()), line: number }));
+            }
+        }
+    }
+    found
+}
+
+/// The files with this ending in several folders, none that is hidden, in the order of their names; of equal names the first folder's wins.
+fn in_directories(directories: &[&str], ending: &str, files: &mut dyn Files) -> Vec<String> {
+    let mut found: BTreeMap<String, String> = BTreeMap::new();
+    for directory in directories {
+        for name in files.list(directory) {
+            if name.ends_with(ending) && !name.starts_with('.') {
+                let path = format!("{}/{name}", directory.trim_end_matches('/'));
+                found.entry(name).or_insert(path);
+            }
+        }
+    }
+    found.into_values().collect()
+}
+
 /// What is wrong with a line.
 enum Problem {
     Missing,
@@ -224,22 +259,8 @@ impl Parser<'_> {
             self.halted = true;
             return;
         }
-        let paths = self.in_directories(args, ".conf");
+        let paths = in_directories(args, ".conf", self.files);
         self.files_below(&paths);
-    }
-
-    /// The files with this ending in several folders, none that is hidden, in the order of their names; of equal names the first folder's wins.
-    fn in_directories(&mut self, directories: &[&str], ending: &str) -> Vec<String> {
-        let mut found: BTreeMap<String, String> = BTreeMap::new();
-        for directory in directories {
-            for name in self.files.list(directory) {
-                if name.ends_with(ending) && !name.starts_with('.') {
-                    let path = format!("{}/{name}", directory.trim_end_matches('/'));
-                    found.entry(name).or_insert(path);
-                }
-            }
-        }
-        found.into_values().collect()
     }
 
     /// `Err(None)`: there is no such directive.
@@ -293,21 +314,9 @@ impl Parser<'_> {
         // further ones are read over
         let args = args.get(..DIRECTORY_LIMIT).unwrap_or(args);
         self.parsed.config.sourcedirs.extend(args.iter().map(|&d| d.to_owned()));
-        for path in self.in_directories(args, ".sources") {
-            let Ok(bytes) = self.files.read(&path) else { continue };
-            // an unterminated last line is not read
-            let complete = bytes.iter().rposition(|&b| b == b'\n').and_then(|end| bytes.get(..end));
-            for (number, line) in (1..).zip(complete.unwrap_or_default().split(|&b| b == b'\n')) {
-                let text = String::from_utf8_lossy(line);
-                let words: Vec<&str> = text.split_ascii_whitespace().collect();
-                let [kind, name, options @ ..] = words.as_slice() else { continue };
-                let Some(kind) = Kind::from_word(kind) else { continue };
-                if let Ok(source) = Source::parse(kind, name, options) {
-                    let place = Place { file: Some(path.clone()), line: number };
-                    self.parsed.config.sources.push((source, place));
-                }
-            }
-        }
+        let directories: Vec<String> = args.iter().map(|&d| d.to_owned()).collect();
+        let found = sources_in(&directories, self.files);
+        self.parsed.config.sources.extend(found);
         Ok(())
     }
 
@@ -508,7 +517,7 @@ fn special(config: &mut Config, directive: &str, args: &[&str], place: &Place) -
             .collect::<Result<_, _>>()
             .map(|ids| config.ntsaeads = ids),
         "ntstrustedcerts" => trusted_certificates(args).map(|t| config.ntstrustedcerts.push(t)),
-        "opencommands" => open_commands(args).map(|words| config.opencommands = words),
+        "opencommands" => open_commands(args).map(|words| config.opencommands = Some(words)),
         "refclock" => refclock(args).map(|r| config.refclocks.push((r, place.clone()))),
         "smoothtime" => smoothtime(args).map(|s| config.smoothtime = Some(s)),
         "tempcomp" => tempcomp(args).map(|t| config.tempcomp = Some(t)),

@@ -26,8 +26,8 @@ pub struct Config {
     pub hwtimestamps: Vec<HwTimestamp>,
     /// `sourcedir` folders.
     pub sourcedirs: Vec<String>,
-    /// Commands that `opencommands` opens to everybody.
-    pub opencommands: Vec<String>,
+    /// Commands that `opencommands` opens to everybody; `None`: those that are open without it.
+    pub opencommands: Option<Vec<String>>,
     /// Log files that are written.
     pub logs: Vec<String>,
     /// `local`.
@@ -264,7 +264,7 @@ impl Default for Config {
             broadcasts: Vec::new(),
             hwtimestamps: Vec::new(),
             sourcedirs: Vec::new(),
-            opencommands: Vec::new(),
+            opencommands: None,
             logs: Vec::new(),
             local: None,
             ratelimit: None,

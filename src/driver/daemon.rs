@@ -7,6 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
+use super::cmdserver::CommandServer;
+use super::commands::{Desk, House};
 use super::random::KernelRng;
 use super::server::Server;
 use super::statlog::StatLog;
@@ -14,6 +16,7 @@ use crate::engine::association::{Port, Stamp, Stamper, Token};
 use crate::engine::clock::ClockCommand;
 use crate::engine::daemon::{self as engine, Action, Engine, Input, Level, Lookup};
 use crate::engine::measurement::SourceId;
+use crate::engine::options::Source;
 use crate::sys::clock::{ClockControl, ClockStatus};
 use crate::sys::dns::{Found, Query, Resolver};
 use crate::sys::net::{Datagram, Family, StampSource, UdpOptions, UdpSocket};
@@ -57,6 +60,8 @@ pub enum Ended {
     Updated,
     /// It was told to watch for the first update, and every source was asked in vain.
     NoSource,
+    /// `chronyc shutdown`.
+    Told,
 }
 
 /// When the loop ends by itself.
@@ -85,6 +90,11 @@ pub struct Daemon {
     resolver: Resolver,
     lookups: BTreeMap<u64, SourceId>,
     logs: Option<StatLog>,
+    commands: Option<CommandServer>,
+    /// The sources of the `sourcedir` folders.
+    filed: Vec<Source>,
+    /// `shutdown` was asked for.
+    told: bool,
     drift_file: Option<PathBuf>,
     rng: KernelRng,
     /// The kernel refused a command: said once.
@@ -114,6 +124,9 @@ impl Daemon {
             resolver: Resolver::new()?,
             lookups: BTreeMap::new(),
             logs: None,
+            commands: None,
+            filed: Vec::new(),
+            told: false,
             drift_file: None,
             rng: KernelRng::default(),
             refused: false,
@@ -126,6 +139,16 @@ impl Daemon {
     /// Writes these log files.
     pub fn set_logs(&mut self, logs: StatLog) {
         self.logs = Some(logs);
+    }
+
+    /// Answers commands.
+    pub fn set_commands(&mut self, commands: CommandServer) {
+        self.commands = Some(commands);
+    }
+
+    /// The sources that `reload sources` may remove: those of the `sourcedir` folders.
+    pub fn set_filed(&mut self, sources: Vec<Source>) {
+        self.filed = sources;
     }
 
     /// Keeps the drift file up to date.
@@ -154,7 +177,7 @@ impl Daemon {
     }
 
     /// Adds a source by its configured name.
-    pub fn add(&mut self, options: &crate::engine::options::Source) {
+    pub fn add(&mut self, options: &Source) {
         let now = clock::both();
         match options.name.parse::<IpAddr>() {
             Ok(address) => {
@@ -171,7 +194,7 @@ impl Daemon {
     ///
     /// # Errors
     /// `select`; `getrandom`.
-    pub fn run(&mut self, until: Until, log: Log<'_>) -> Result<Ended, SysError> {
+    pub fn run(&mut self, until: Until, log: Log<'_>, house: &mut dyn House) -> Result<Ended, SysError> {
         let ended = loop {
             self.act(log);
             if self.gave_up {
@@ -194,7 +217,10 @@ impl Daemon {
                 }
                 Woken::Ready(_) | Woken::Deadline => {}
             }
-            self.take_in()?;
+            self.take_in(log, house)?;
+            if self.told {
+                break Ended::Told;
+            }
             if until.deadline.is_some_and(|deadline| deadline <= clock::mono()) {
                 break Ended::Deadline;
             }
@@ -208,12 +234,13 @@ impl Daemon {
         let mut fds: Vec<_> = self.server.descriptors().collect();
         fds.extend(self.requests.values().map(|request| request.socket.as_fd()));
         fds.extend(self.resolver.wake_fd());
+        fds.extend(self.commands.iter().flat_map(CommandServer::descriptors));
         let next = deadline.into_iter().chain(self.engine.next_timeout()).chain(self.server.deadline()).min();
         wait(&fds, next)
     }
 
     /// Everything that came in goes to the engine, the timers too.
-    fn take_in(&mut self) -> Result<(), SysError> {
+    fn take_in(&mut self, log: Log<'_>, house: &mut dyn House) -> Result<(), SysError> {
         self.serve()?;
         let ids: Vec<SourceId> = self.requests.keys().copied().collect();
         let mut buffer = vec![0; BUFFER];
@@ -232,7 +259,25 @@ impl Daemon {
             self.hand(Input::Resolved { source, result });
         }
         self.hand(Input::Timer);
+        self.obey(log, house);
         if self.rng.failed() { Err(SysError::new("getrandom", "", crate::sys::Errno::EIO)) } else { Ok(()) }
+    }
+
+    /// Commands are answered after everything else, by what is then known.
+    fn obey(&mut self, log: Log<'_>, house: &mut dyn House) {
+        let Some(commands) = &mut self.commands else { return };
+        let mut desk = Desk {
+            engine: &mut self.engine,
+            server: &mut self.server,
+            rng: &mut self.rng,
+            logs: self.logs.as_mut(),
+            house,
+            log,
+            filed: &mut self.filed,
+            told: &mut self.told,
+            now: clock::both(),
+        };
+        commands.service(&mut desk);
     }
 
     fn resolver_is_ready(&self) -> Result<bool, SysError> {

@@ -1,7 +1,10 @@
 //! Layer 4: the loops that join the sans-IO cores with the operating system.
 
 pub mod cmdmon;
+pub mod cmdserver;
+pub mod commands;
 pub mod daemon;
+mod facts;
 pub mod lifecycle;
 pub mod mode6;
 pub mod oneshot;

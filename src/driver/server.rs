@@ -8,7 +8,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::random::KernelRng;
 use super::responder::precision;
-use crate::engine::server::{self as engine, MAX_REPLY, MAX_REQUEST, Request, Silence, Snapshot, Stamp};
+use crate::engine::access::Table;
+use crate::engine::server::{
+    self as engine, MAX_REPLY, MAX_REQUEST, Request, Silence, Snapshot, Stamp, Statistics,
+};
 use crate::sys::net::batch::{ReceiveBatch, SendBatch};
 use crate::sys::net::{Datagram, Family, StampSource, UdpOptions, UdpSocket};
 use crate::sys::signal::Signal;
@@ -139,6 +142,21 @@ impl Server {
     /// Rules, keys, clients, counters.
     pub fn engine(&mut self) -> &mut engine::Server {
         &mut self.engine
+    }
+
+    /// Who may ask.
+    pub fn access(&self) -> &Table<bool> {
+        &self.engine.access
+    }
+
+    /// What `serverstats` shows.
+    pub fn statistics(&self) -> Statistics {
+        self.engine.statistics()
+    }
+
+    /// What [`Self::set_local`] was told.
+    pub fn local(&self) -> Option<Stratum> {
+        self.local
     }
 
     /// Serves this from now on.

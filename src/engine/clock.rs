@@ -132,6 +132,18 @@ impl Clock {
         self.makestep = makestep;
     }
 
+    /// Replaces `maxupdateskew`, s/s.
+    pub const fn set_max_update_skew(&mut self, skew: f64) {
+        self.limits.max_update_skew = skew.abs();
+    }
+
+    /// Follows a line that was set by hand.
+    pub fn set_line(&mut self, now: Now, line: Line, manner: &Manner) {
+        let drift = self.limits.max_drift;
+        self.timeline.set_line(Line { rate: line.rate.clamp(-drift, drift), ..line });
+        self.slew(now, manner);
+    }
+
     /// Looks whether somebody else set the clock since the last call, and ends a slew that is due.
     pub fn tick(&mut self, now: Now) -> Option<Jump> {
         let jumped = ahead(now) - self.ahead;

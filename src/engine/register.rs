@@ -441,6 +441,11 @@ impl Register {
         })
     }
 
+    /// Asymmetry of the jitter that is in use, −0.5 … 0.5 (< 0: the way to the source varies more).
+    pub const fn asymmetry(&self) -> f64 {
+        self.asymmetry
+    }
+
     /// How long ago the oldest sample in use was taken.
     pub fn oldest(&self) -> Option<FreeTime> {
         self.in_use().next().map(|entry| entry.measurement.at)

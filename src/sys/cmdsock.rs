@@ -148,11 +148,8 @@ impl CommandSocket {
     /// # Errors
     /// `recv`: ECONNREFUSED when nobody listens …
     pub fn receive<'b>(&self, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>, SysError> {
-        match nix::sys::socket::recv(
-            std::os::fd::AsRawFd::as_raw_fd(&self.socket),
-            buffer,
-            nix::sys::socket::MsgFlags::empty(),
-        ) {
+        match nix::sys::socket::recv(std::os::fd::AsRawFd::as_raw_fd(&self.socket), buffer, MsgFlags::empty())
+        {
             Ok(length) => Ok(buffer.get(..length)),
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
             Err(errno) => Err(SysError::new("recv", "", errno)),

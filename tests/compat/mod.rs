@@ -32,6 +32,7 @@
 
 mod chronyc;
 mod chronyd;
+mod cmdmon;
 pub(crate) mod daemon;
 pub(crate) mod namespace;
 mod ntpdate;

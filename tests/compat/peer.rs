@@ -31,6 +31,8 @@ pub(crate) fn side() -> Side {
 pub(crate) enum Package {
     /// chronyd and chronyc 4.9.
     ChronySid,
+    /// chronyd and chronyc 4.6.1.
+    ChronyTrixie,
     /// chronyd and chronyc of this system's suite.
     ChronyHere,
     /// ntpd, ntpq, ntptime … 4.2.8p15.
@@ -47,6 +49,7 @@ impl Package {
     fn name(self) -> &'static str {
         match self {
             Self::ChronySid => "chrony@sid",
+            Self::ChronyTrixie => "chrony@trixie",
             Self::ChronyHere => "chrony",
             Self::Ntp428 => "ntp@bullseye",
             Self::Ntpdate428 => "ntpdate@bullseye",

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use super::args::{Args, Task};
+use super::commands::Reader;
 use super::serving;
 use crate::applets::{Outcome, RELEASED};
 use crate::auth::KeyRing;
+use crate::config::diagnostic::Place;
 use crate::config::model::Config;
 use crate::driver::daemon::{Asking, Daemon, Ended, Until, parse_drift, precision};
 use crate::driver::lifecycle::{Fatal, Life, absolute};
@@ -66,7 +68,7 @@ pub(super) fn settings(args: &Args, config: &Config) -> Settings {
 }
 
 /// The source as it is asked: with the global numbers of samples, and in a hurry when the run is a single one.
-fn source(args: &Args, config: &Config, source: &Source) -> Source {
+pub(super) fn source(args: &Args, config: &Config, source: &Source) -> Source {
     let whole = |value: i32| u32::try_from(value).unwrap_or(0);
     let mut source = source.clone();
     source.minsamples = source.minsamples.or(Some(whole(config.integers.minsamples)));
@@ -160,10 +162,10 @@ fn read_drift(config: &Config, life: &Life) -> Option<(f64, f64, String)> {
 /// Runs until it ends, and says how.
 pub(super) fn run(
     args: &Args,
-    _config: &Config,
+    config: &Config,
     daemon: &mut Daemon,
     deadline: Option<MonoTime>,
-    life: &mut Life,
+    life: &Life,
 ) -> Result<Outcome, Fatal> {
     let once = args.task == Task::OneShot;
     let mut log = |level: engine::Level, text: &str| {
@@ -177,9 +179,16 @@ pub(super) fn run(
             life.line(level, text);
         }
     };
-    let ended = daemon.run(Until { deadline, first_update: once }, &mut log)?;
+    let mut reader = Reader { args, config, life };
+    let filed = |place: &Place| {
+        let folder = place.file.as_deref().and_then(|file| file.rsplit_once('/')).map(|(folder, _)| folder);
+        config.sourcedirs.iter().any(|d| Some(d.trim_end_matches('/')) == folder)
+    };
+    let sources = config.sources.iter().filter(|(_, place)| filed(place));
+    daemon.set_filed(sources.map(|(source, _)| source.clone()).collect());
+    let ended = daemon.run(Until { deadline, first_update: once }, &mut log, &mut reader)?;
     Ok(match ended {
-        Ended::Signal(_) => Outcome::SUCCESS,
+        Ended::Signal(_) | Ended::Told => Outcome::SUCCESS,
         Ended::GaveUp => Outcome::FAILURE,
         Ended::Deadline => {
             life.line(Level::Info, "Timeout reached");

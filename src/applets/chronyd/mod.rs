@@ -11,12 +11,13 @@
 //! file are reported.
 
 mod args;
+mod commands;
 mod files;
 mod following;
 mod serving;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use self::args::{Args, Parsed, Task};
 use self::files::Disk;
@@ -63,7 +64,7 @@ const PID_FILE: &str = "/run/chrony/chronyd.pid";
 /// More than this is no key file.
 const KEY_FILE_LIMIT: usize = 1 << 20;
 /// What works, in the words of the original's version line.
-const FEATURES: &str = "+PRIVDROP +IPV6";
+const FEATURES: &str = "+CMDMON +PRIVDROP +IPV6";
 
 fn run(invocation: &Invocation, io: &mut Io) -> Outcome {
     let args = match args::parse(&invocation.args) {
@@ -274,8 +275,12 @@ fn judge(configured: &Configured, life: &Life) -> Result<(), Fatal> {
     fatal.map_or(Ok(()), |line| Err(Fatal(line)))
 }
 
+/// The user to become, and the path of the command socket.
+type Settled = (Option<user::User>, Option<PathBuf>);
+
 /// What stands between the configuration and the sockets.
-fn settle(args: &Args, config: &Config, life: &mut Life) -> Result<Option<user::User>, Fatal> {
+/// Answers the user to become, and where the command socket may be.
+fn settle(args: &Args, config: &Config, life: &mut Life) -> Result<Settled, Fatal> {
     let named = args.user.as_ref().or(config.words.user.as_ref());
     let user = life.user(named.map(String::as_str), &USERS)?;
     let socket = config.command_socket.as_deref().map(Path::new);
@@ -284,9 +289,7 @@ fn settle(args: &Args, config: &Config, life: &mut Life) -> Result<Option<user::
     for directory in socket.and_then(Path::parent).into_iter().chain(directories) {
         life.make_directory(directory, user.as_ref());
     }
-    if let Some(path) = socket {
-        life.may_hold_socket(path, user.as_ref());
-    }
+    let socket = socket.filter(|path| life.may_hold_socket(path, user.as_ref())).map(Path::to_path_buf);
     match words.pidfile.as_deref().unwrap_or(PID_FILE) {
         "/" => {}
         path => life.claim("chronyd", Path::new(path))?,
@@ -299,7 +302,7 @@ fn settle(args: &Args, config: &Config, life: &mut Life) -> Result<Option<user::
     for option in &args.without_effect {
         life.line(Level::Warning, &format!("Option {option} has no effect"));
     }
-    Ok(user)
+    Ok((user, socket))
 }
 
 /// How the daemon is to treat the clock.
@@ -316,8 +319,8 @@ fn serve(args: &Args, configured: &Configured, life: &mut Life) -> Result<Outcom
     let config = &configured.config;
     let once = args.task == Task::OneShot;
     let touch = touch(args, life);
-    let user = if once { one_shot(args, config, life)? } else { settle(args, config, life)? };
-    let access = access(config);
+    let (user, socket) = if once { one_shot(args, config, life)? } else { settle(args, config, life)? };
+    let access = table(&config.access);
     let addresses = if once { Vec::new() } else { addresses(args, config, &access) };
     let key_file = config.words.keyfile.as_deref().map(absolute);
     let keys = keys(config, life);
@@ -332,14 +335,21 @@ fn serve(args: &Args, configured: &Configured, life: &mut Life) -> Result<Outcom
     if server.sockets() == 0 && !waits && !addresses.is_empty() {
         return Err(Fatal("Could not open NTP sockets".to_owned()));
     }
-    let commands = !once && (config.integers.cmdport != 0 || config.command_socket.is_some());
-    if addresses.is_empty() && !commands && config.sources.is_empty() && args.timeout.is_none() {
+    let mut commands = (!once).then(|| commands::server(args, config, life));
+    let commanded = socket.is_some() || commands.as_ref().is_some_and(|commands| commands.sockets() > 0);
+    if addresses.is_empty() && !commanded && config.sources.is_empty() && args.timeout.is_none() {
         return Err(Fatal("Nothing to do".to_owned()));
     }
     let mut daemon = following::daemon(args, config, server, keys, touch == Touch::Control, life)?;
     life.become_user(user.as_ref(), &[Capability::SysTime, Capability::NetBindService])?;
     if let Some(path) = &key_file {
         life.judge_own_access(path);
+    }
+    if let Some(mut commands) = commands.take() {
+        if let Some(path) = &socket {
+            commands::listen(&mut commands, path, life);
+        }
+        daemon.set_commands(commands);
     }
     life.ready()?;
     let deadline = args.timeout.map(|secs| deadline_in(TimeDelta::from_secs(i64::from(secs))));
@@ -361,10 +371,10 @@ fn touch(args: &Args, life: &Life) -> Touch {
 }
 
 /// What stands before the sockets with `-q` and `-Q`.
-fn one_shot(args: &Args, config: &Config, life: &mut Life) -> Result<Option<user::User>, Fatal> {
+fn one_shot(args: &Args, config: &Config, life: &mut Life) -> Result<Settled, Fatal> {
     let named = args.user.as_ref().or(config.words.user.as_ref());
     if !user::is_root() {
-        return Ok(None);
+        return Ok((None, None));
     }
     if args.sets_clock
         && let path = config.words.pidfile.as_deref().unwrap_or(PID_FILE)
@@ -372,7 +382,7 @@ fn one_shot(args: &Args, config: &Config, life: &mut Life) -> Result<Option<user
     {
         life.claim("chronyd", Path::new(path))?;
     }
-    life.user(named.map(String::as_str), &USERS)
+    Ok((life.user(named.map(String::as_str), &USERS)?, None))
 }
 
 /// The keys of `keyfile`, with the complaints about the file, its lines and the keys that sources want.
@@ -413,9 +423,9 @@ fn keys(config: &Config, life: &Life) -> KeyRing {
 }
 
 /// The rules in the order of the file.
-fn access(config: &Config) -> Table<bool> {
+fn table(rules: &[AccessRule]) -> Table<bool> {
     let mut table = Table::new();
-    for rule in &config.access {
+    for rule in rules {
         let networks = match &rule.scope {
             Scope::Everything => {
                 vec![

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::schedule::POLL_RANGE;
 use super::{Association, Context, Effect, Notice, tuning};
+use crate::engine::options::Source;
 
 /// One option and its new value.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,35 +43,44 @@ impl fmt::Display for Change {
     }
 }
 
-impl Association {
-    /// Changes an option. A poll beyond −7 … 24 and what is not a finite number change nothing, as in chronyd.
-    pub fn change(&mut self, context: &Context<'_>, change: Change) {
+impl Change {
+    /// Makes the change. A poll beyond −7 … 24 and what is not a finite number change nothing, as in chronyd: false.
+    pub fn apply(self, options: &mut Source) -> bool {
         let polls = POLL_RANGE.0..=POLL_RANGE.1;
-        let options = &mut self.options;
-        match change {
-            Change::MinPoll(poll) | Change::MaxPoll(poll) if !polls.contains(&poll) => return,
-            Change::MaxDelay(value)
-            | Change::MaxDelayRatio(value)
-            | Change::MaxDelayDevRatio(value)
-            | Change::Offset(value)
+        match self {
+            Self::MinPoll(poll) | Self::MaxPoll(poll) if !polls.contains(&poll) => return false,
+            Self::MaxDelay(value)
+            | Self::MaxDelayRatio(value)
+            | Self::MaxDelayDevRatio(value)
+            | Self::Offset(value)
                 if !value.is_finite() =>
             {
-                return;
+                return false;
             }
-            Change::MinPoll(poll) => {
+            Self::MinPoll(poll) => {
                 options.minpoll = poll;
                 options.maxpoll = options.maxpoll.max(poll);
             }
-            Change::MaxPoll(poll) => {
+            Self::MaxPoll(poll) => {
                 options.maxpoll = poll;
                 options.minpoll = options.minpoll.min(poll);
             }
-            Change::MaxDelay(value) => options.maxdelay = value,
-            Change::MaxDelayRatio(value) => options.maxdelayratio = value,
-            Change::MaxDelayDevRatio(value) => options.maxdelaydevratio = value,
-            Change::MinStratum(value) => options.minstratum = value,
-            Change::PollTarget(value) => options.polltarget = value,
-            Change::Offset(value) => options.offset = value,
+            Self::MaxDelay(value) => options.maxdelay = value,
+            Self::MaxDelayRatio(value) => options.maxdelayratio = value,
+            Self::MaxDelayDevRatio(value) => options.maxdelaydevratio = value,
+            Self::MinStratum(value) => options.minstratum = value,
+            Self::PollTarget(value) => options.polltarget = value,
+            Self::Offset(value) => options.offset = value,
+        }
+        true
+    }
+}
+
+impl Association {
+    /// Changes an option, where [`Change::apply`] does.
+    pub fn change(&mut self, context: &Context<'_>, change: Change) {
+        if !change.apply(&mut self.options) {
+            return;
         }
         self.schedule.relimit(&self.options);
         self.register.tune(tuning(&self.options, context.host));

@@ -190,7 +190,7 @@ impl Engine {
         }
     }
 
-    fn manner(&self, now: Now, counts: bool) -> Option<Manner> {
+    pub(super) fn manner(&self, now: Now, counts: bool) -> Option<Manner> {
         let estimate = self.bank.estimate(self.timeline().free(now.clock)).filter(|e| e.ready)?;
         let shortest = self
             .sources

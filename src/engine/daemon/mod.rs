@@ -9,16 +9,18 @@
 
 mod follow;
 mod names;
+mod requests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 pub use self::names::{Family, Lookup};
+pub use self::requests::Listed;
 use super::association::{
-    Activity, Association, Context, Effect, Event, Host, Notice, Port, Stamp, Start, Token,
+    Activity, Association, Change, Context, Effect, Event, Host, Notice, Port, Stamp, Start, Token,
 };
 use super::bank::Bank;
-use super::clock::{Clock, ClockCommand, Jump};
+use super::clock::{Clock, ClockCommand, Jump, Manner};
 use super::measurement::{Measurement, SourceId};
 use super::options::{AuthSelectMode, Settings, Source as SourceOptions};
 use super::record::{Record, Whom};
@@ -26,7 +28,7 @@ use super::reference::{Reference, Tracking};
 use super::rng::Rng;
 use super::selection::{self, Candidate, Selection};
 use super::server::Snapshot;
-use super::timeline::{KernelRate, Timeline};
+use super::timeline::{KernelRate, Line, Timeline};
 use crate::auth::KeyRing;
 use crate::types::{Frequency, Leap, LogInterval, MonoTime, Now, RefId, TimeDelta, Timestamp};
 

@@ -92,6 +92,10 @@ impl Names {
         }
     }
 
+    pub(super) fn options_mut(&mut self, id: SourceId) -> Option<&mut SourceOptions> {
+        self.pending.get_mut(&id).map(|pending| &mut pending.options)
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (SourceId, &SourceOptions)> {
         self.pending.iter().map(|(id, pending)| (*id, &pending.options))
     }

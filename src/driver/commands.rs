@@ -1,0 +1,336 @@
+//! What `chronyc` may ask and tell: [`control::cmdmon::Daemon`](crate::control::cmdmon::Daemon) over the engine and the server.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::daemon::Log;
+use super::facts;
+use super::random::KernelRng;
+use super::server::Server;
+use super::statlog::StatLog;
+use crate::auth::KeyRing;
+use crate::control::cmdmon::{
+    AccessChange, ActivityFacts, AuthenticationFacts, ClientsPage, ClientsWanted, Command, Daemon,
+    ExchangeFacts, Parameter, SelectionFacts, Selector, ServerCounters, SettimeFacts, SourceAddress,
+    SourceFacts, SourceName, StatisticsFacts, Switch, TrackingFacts,
+};
+use crate::engine::access::Table;
+use crate::engine::association::Change;
+use crate::engine::clients::Verdict;
+use crate::engine::daemon::{Engine, Level, Listed};
+use crate::engine::measurement::SourceId;
+use crate::engine::options::Source;
+use crate::engine::selection::Options;
+use crate::sys::clock;
+use crate::sys::net::{Family, UdpOptions, UdpSocket};
+use crate::types::{Now, Timestamp};
+use crate::wire::cmdmon::Status;
+
+/// Sources that can be followed at once.
+const MOST_SOURCES: usize = 4096;
+
+/// What only who has read the configuration can do.
+pub trait House {
+    /// The addresses to serve on by these rules.
+    fn addresses(&self, access: &Table<bool>) -> Vec<SocketAddr>;
+    /// The keys of the key file as it is now; the log says how it was read.
+    fn keys(&mut self) -> KeyRing;
+    /// The sources of the `sourcedir` folders as they are now.
+    fn sources(&mut self) -> Vec<Source>;
+    /// A source with the directives for all sources applied.
+    fn completed(&self, source: Source) -> Source;
+}
+
+/// Nobody to ask: a run without command sockets.
+pub struct NoHouse;
+
+impl House for NoHouse {
+    fn addresses(&self, _: &Table<bool>) -> Vec<SocketAddr> {
+        Vec::new()
+    }
+
+    fn keys(&mut self) -> KeyRing {
+        KeyRing::default()
+    }
+
+    fn sources(&mut self) -> Vec<Source> {
+        Vec::new()
+    }
+
+    fn completed(&self, source: Source) -> Source {
+        source
+    }
+}
+
+/// All that a command can reach, for the time of one round.
+pub(super) struct Desk<'a> {
+    pub(super) engine: &'a mut Engine,
+    pub(super) server: &'a mut Server,
+    pub(super) rng: &'a mut KernelRng,
+    pub(super) logs: Option<&'a mut StatLog>,
+    pub(super) house: &'a mut dyn House,
+    pub(super) log: Log<'a>,
+    /// The sources of the `sourcedir` folders.
+    pub(super) filed: &'a mut Vec<Source>,
+    /// `shutdown` was asked for.
+    pub(super) told: &'a mut bool,
+    pub(super) now: Now,
+}
+
+impl Desk<'_> {
+    fn at(&self, index: u32) -> Option<Listed<'_>> {
+        self.engine.listed().nth(usize::try_from(index).ok()?)
+    }
+
+    fn find(&self, wanted: SourceAddress) -> Option<Listed<'_>> {
+        self.engine.listed().find(|listed| facts::address_of(listed) == wanted)
+    }
+
+    fn known(&self, wanted: SourceAddress) -> Result<SourceId, Status> {
+        self.find(wanted).map(|listed| listed.id()).ok_or(Status::NO_SUCH_SOURCE)
+    }
+
+    fn named(&self, name: SourceName) -> Result<SourceId, Status> {
+        match name {
+            SourceName::Ntp(address) => self.known(address),
+            SourceName::Refclock(_) => Err(Status::NO_SUCH_SOURCE),
+        }
+    }
+
+    fn selected(&self, selector: Selector) -> Result<Vec<SourceId>, Status> {
+        let matching = self.engine.listed().filter(|listed| selector.matches(facts::address_of(listed)));
+        let ids: Vec<SourceId> = matching.map(|listed| listed.id()).collect();
+        if ids.is_empty() { Err(Status::NO_SUCH_SOURCE) } else { Ok(ids) }
+    }
+
+    fn online(&mut self, selector: Selector, online: bool) -> Result<(), Status> {
+        for id in self.selected(selector)? {
+            self.engine.set_online(self.now, id, online, self.rng);
+        }
+        if online {
+            self.engine.retry_names(self.now);
+        }
+        Ok(())
+    }
+
+    /// Each source is asked exactly if there is a route to it.
+    fn online_by_routes(&mut self) {
+        let reachable = |to: SocketAddr| {
+            UdpSocket::open(&UdpOptions::client(Family::of(to.ip())))
+                .and_then(|socket| socket.connect(to))
+                .is_ok()
+        };
+        let sources: Vec<_> =
+            self.engine.sources().map(|(id, source)| (id, source.association.address())).collect();
+        for (id, to) in sources {
+            self.engine.set_online(self.now, id, reachable(to), self.rng);
+        }
+        self.engine.retry_names(self.now);
+    }
+
+    fn modify(&mut self, address: SourceAddress, parameter: Parameter) -> Result<(), Status> {
+        let id = self.known(address)?;
+        let whole = |value: i32| u32::try_from(value).unwrap_or(0);
+        let change = match parameter {
+            Parameter::Minpoll(value) => Change::MinPoll(value),
+            Parameter::Maxpoll(value) => Change::MaxPoll(value),
+            Parameter::Maxdelay(value) => Change::MaxDelay(value),
+            Parameter::Maxdelayratio(value) => Change::MaxDelayRatio(value),
+            Parameter::Maxdelaydevratio(value) => Change::MaxDelayDevRatio(value),
+            Parameter::Minstratum(value) => Change::MinStratum(whole(value)),
+            Parameter::Polltarget(value) => Change::PollTarget(whole(value)),
+        };
+        self.engine.change(self.now, id, change, self.rng);
+        Ok(())
+    }
+
+    fn select_options(&mut self, name: SourceName, mask: Options, values: Options) -> Result<(), Status> {
+        let id = self.named(name)?;
+        self.engine.select_options(id, mask, values);
+        Ok(())
+    }
+
+    fn add(&mut self, source: Source) -> Result<(), Status> {
+        if self.engine.count() >= MOST_SOURCES {
+            return Err(Status::TOO_MANY_SOURCES);
+        }
+        let source = self.house.completed(source);
+        match source.name.parse::<IpAddr>() {
+            Ok(ip) => {
+                let to = SocketAddr::new(ip, source.port);
+                let added = self.engine.add_new_address(self.now, to, &source, self.rng);
+                added.map(drop).ok_or(Status::SOURCE_KNOWN)
+            }
+            Err(_) => {
+                self.engine.add_name(self.now, &source);
+                Ok(())
+            }
+        }
+    }
+
+    /// What is no longer in the files goes, what is new comes, everything else stays as it is.
+    fn reload_sources(&mut self) {
+        let now = self.house.sources();
+        let before = std::mem::take(self.filed);
+        for gone in before.iter().filter(|source| !now.contains(source)) {
+            let ids: Vec<SourceId> = self
+                .engine
+                .listed()
+                .filter(|listed| facts::configured_name(listed) == gone.name)
+                .map(|listed| listed.id())
+                .collect();
+            for id in ids {
+                self.engine.remove(self.now, id, self.rng);
+            }
+        }
+        for new in now.iter().filter(|source| !before.contains(source)) {
+            if self.add(new.clone()).is_err() {
+                (self.log)(Level::Warning, &format!("Could not add source {}", new.name));
+            }
+        }
+        *self.filed = now;
+    }
+
+    fn change_access(&mut self, change: &AccessChange) {
+        let access = &mut self.server.engine().access;
+        for network in change.networks() {
+            if change.all {
+                access.set_all(network, change.allow);
+            } else {
+                access.set(network, change.allow);
+            }
+        }
+        let addresses = self.house.addresses(self.server.access());
+        if let Err(error) = self.server.listen(&addresses) {
+            let text = format!("Could not open NTP socket on {} : {}", error.object, error.reason());
+            (self.log)(Level::Error, &text);
+        }
+    }
+
+    fn rekey(&mut self) {
+        let keys = self.house.keys();
+        self.server.engine().keys = keys.clone();
+        self.engine.set_keys(keys);
+    }
+}
+
+impl Daemon for Desk<'_> {
+    fn log(&mut self, line: &str) {
+        (self.log)(Level::Info, line);
+    }
+
+    fn charge(&mut self, from: IpAddr) -> bool {
+        self.server.command(Some(from)) == Verdict::Serve
+    }
+
+    fn sources(&self) -> u32 {
+        u32::try_from(self.engine.count()).unwrap_or(u32::MAX)
+    }
+
+    fn source(&self, index: u32) -> Option<SourceFacts> {
+        Some(facts::source(self.engine, self.now, &self.at(index)?))
+    }
+
+    fn statistics(&self, index: u32) -> Option<StatisticsFacts> {
+        Some(facts::statistics(self.engine, self.now, &self.at(index)?))
+    }
+
+    fn selection(&self, index: u32) -> Option<SelectionFacts> {
+        Some(facts::selection(self.engine, &self.at(index)?))
+    }
+
+    fn exchange(&self, source: SourceAddress) -> Option<ExchangeFacts> {
+        match self.find(source)? {
+            Listed::Known(_, source) => Some(facts::exchange(source)),
+            Listed::Unresolved(..) => None,
+        }
+    }
+
+    fn authentication(&self, source: SourceAddress) -> Option<AuthenticationFacts> {
+        Some(facts::authentication(self.engine.keys(), &self.find(source)?))
+    }
+
+    fn name(&self, source: SourceAddress) -> Option<String> {
+        Some(facts::configured_name(&self.find(source)?).to_owned())
+    }
+
+    fn tracking(&mut self) -> TrackingFacts {
+        facts::tracking(self.engine, clock::both())
+    }
+
+    fn activity(&self) -> ActivityFacts {
+        facts::activity(self.engine)
+    }
+
+    fn server(&self) -> ServerCounters {
+        facts::server(&self.server.statistics())
+    }
+
+    fn clients(&mut self, wanted: ClientsWanted) -> Option<ClientsPage> {
+        Some(facts::clients(self.server.engine().clients()?, wanted, self.now.mono))
+    }
+
+    fn may_ask(&self, address: IpAddr) -> bool {
+        self.server.access().find(address) == Some(true)
+    }
+
+    fn settime(&mut self, _: Timestamp) -> Result<SettimeFacts, Status> {
+        Err(Status::NOT_ENABLED)
+    }
+
+    fn command(&mut self, command: &Command) -> Result<(), Status> {
+        let (now, engine) = (self.now, &mut *self.engine);
+        match command {
+            Command::Online(selector) => return self.online(*selector, true),
+            Command::Offline(selector) => return self.online(*selector, false),
+            Command::Onoffline => self.online_by_routes(),
+            Command::Burst(selector, good, total) => {
+                let whole = |value: i32| u32::try_from(value).unwrap_or(0);
+                for id in self.selected(*selector)? {
+                    self.engine.burst(now, id, whole(*good), whole(*total), self.rng);
+                }
+            }
+            Command::Modify(address, parameter) => return self.modify(*address, *parameter),
+            Command::SelectOptions(name, mask, values) => {
+                return self.select_options(*name, *mask, *values);
+            }
+            Command::Offset(name, offset) => {
+                let id = self.named(*name)?;
+                self.engine.change(now, id, Change::Offset(*offset), self.rng);
+            }
+            Command::Add(source) => return self.add(source.as_ref().clone()),
+            Command::Delete(address) => {
+                let id = self.known(*address)?;
+                self.engine.remove(now, id, self.rng);
+            }
+            Command::Refresh => engine.retry_names(now),
+            Command::ResetSources => engine.reset_sources(now, self.rng),
+            Command::ReloadSources => self.reload_sources(),
+            Command::Reselect => engine.reselect(now, self.rng),
+            Command::ReselectDistance(distance) => engine.set_reselect_distance(*distance),
+            Command::Makestep => {
+                if !engine.make_step(now) {
+                    (self.log)(Level::Warning, "Could not step system clock");
+                    return Err(Status::FAILED);
+                }
+            }
+            Command::MakestepLimits(threshold, limit) => engine.set_makestep(*threshold, *limit),
+            Command::Maxupdateskew(ppm) => engine.set_max_update_skew(*ppm),
+            Command::AddFrequency(rate) => engine.adjust_by_hand(now, 0.0, *rate),
+            Command::AddOffset(offset) => engine.adjust_by_hand(now, *offset, 0.0),
+            Command::Local(local) => engine.set_local(*local),
+            Command::Access(change) => self.change_access(change),
+            Command::Rekey => self.rekey(),
+            Command::CycleLogs => {
+                if let Some(logs) = &mut self.logs {
+                    logs.cycle();
+                }
+            }
+            Command::Shutdown => *self.told = true,
+            Command::Dump | Command::Manual(Switch::Off | Switch::Reset) => {}
+            Command::Manual(Switch::On) | Command::Smoothtime(_) => return Err(Status::NOT_ENABLED),
+            Command::ManualDelete(_) => return Err(Status::BAD_SAMPLE),
+            Command::WriteRtc | Command::TrimRtc => return Err(Status::NO_RTC),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,204 @@
+//! What an operator asks of the daemon while it runs (chronyc.md 3.8).
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::follow::refid_of;
+use super::{
+    Change, Context, Engine, Event, Level, Line, Manner, Now, RefId, Rng, Source, SourceId, SourceOptions,
+    named, selection,
+};
+use crate::auth::KeyRing;
+use crate::engine::options::Local;
+
+/// A source of the list.
+#[derive(Debug, Clone, Copy)]
+pub enum Listed<'a> {
+    /// It has an address.
+    Known(SourceId, &'a Source),
+    /// It is a name that was not found yet.
+    Unresolved(SourceId, &'a SourceOptions),
+}
+
+impl Listed<'_> {
+    /// Its number.
+    pub const fn id(&self) -> SourceId {
+        match self {
+            Self::Known(id, _) | Self::Unresolved(id, _) => *id,
+        }
+    }
+}
+
+/// How a correction by hand is slewed while nothing is known of the clock: as if it were known to a millisecond.
+const BY_HAND: Manner = Manner { offset_sd: 1e-3, rate_sd: 1e-6, interval: 64.0, counts: false };
+
+impl Engine {
+    /// All sources in the order in which they were added.
+    pub fn listed(&self) -> impl Iterator<Item = Listed<'_>> {
+        let mut known = self.sources.iter().peekable();
+        let mut names = self.names.iter().peekable();
+        std::iter::from_fn(move || {
+            let name_is_first = match (known.peek(), names.peek()) {
+                (Some((known, _)), Some((name, _))) => name < known,
+                (None, Some(_)) => true,
+                (_, None) => false,
+            };
+            if name_is_first {
+                names.next().map(|(id, options)| Listed::Unresolved(id, options))
+            } else {
+                known.next().map(|(id, source)| Listed::Known(*id, source))
+            }
+        })
+    }
+
+    /// How many sources there are.
+    pub fn count(&self) -> usize {
+        self.sources.len() + self.names.iter().count()
+    }
+
+    /// The reference ID that stands for an address.
+    pub fn refid_of(address: IpAddr) -> RefId {
+        refid_of(address)
+    }
+
+    /// A source that has an address.
+    pub fn source(&self, id: SourceId) -> Option<&Source> {
+        self.sources.get(&id)
+    }
+
+    /// A source with an address of its own, unless another one has it.
+    pub fn add_new_address(
+        &mut self,
+        now: Now,
+        address: SocketAddr,
+        options: &SourceOptions,
+        rng: &mut dyn Rng,
+    ) -> Option<SourceId> {
+        if self.sources.values().any(|s| s.association.address().ip() == address.ip()) {
+            return None;
+        }
+        let id = self.add_address(now, address, options, rng);
+        self.log(Level::Info, format!("Added source {}", named(address.ip(), &options.name)));
+        Some(id)
+    }
+
+    /// A source may be asked, or not.
+    pub fn set_online(&mut self, now: Now, id: SourceId, online: bool, rng: &mut dyn Rng) {
+        if let Some(options) = self.names.options_mut(id) {
+            options.flags.offline = !online;
+        } else {
+            self.event(now, id, if online { Event::Online } else { Event::Offline }, rng);
+        }
+    }
+
+    /// A source is asked quickly; one that is a name is not.
+    pub fn burst(&mut self, now: Now, id: SourceId, good: u32, total: u32, rng: &mut dyn Rng) {
+        self.event(now, id, Event::Burst { good, total }, rng);
+    }
+
+    /// An option of a source changes.
+    pub fn change(&mut self, now: Now, id: SourceId, change: Change, rng: &mut dyn Rng) {
+        if let Some(options) = self.names.options_mut(id) {
+            change.apply(options);
+            return;
+        }
+        let earliest = now.mono;
+        let Some(source) = self.sources.get_mut(&id) else { return };
+        let context = Context {
+            now,
+            timeline: self.clock.timeline(),
+            keys: &self.keys,
+            host: &self.host,
+            earliest,
+            rng: &mut *rng,
+        };
+        source.association.change(&context, change);
+        source.poll = f64::from(source.association.facts().poll);
+        self.drain(now, id, rng);
+    }
+
+    /// Selection options of a source: those in `mask` become what `values` says.
+    pub fn select_options(&mut self, id: SourceId, mask: selection::Options, values: selection::Options) {
+        let flags = match (self.names.options_mut(id), self.sources.get_mut(&id)) {
+            (Some(options), _) => &mut options.flags,
+            (None, Some(source)) => source.association.flags_mut(),
+            (None, None) => return,
+        };
+        for (changes, flag, value) in [
+            (mask.noselect, &mut flags.noselect, values.noselect),
+            (mask.prefer, &mut flags.prefer, values.prefer),
+            (mask.trust, &mut flags.trust, values.trust),
+            (mask.require, &mut flags.require, values.require),
+        ] {
+            if changes {
+                *flag = value;
+            }
+        }
+        self.update_options();
+    }
+
+    /// The choice is made anew.
+    pub fn reselect(&mut self, now: Now, rng: &mut dyn Rng) {
+        self.selection.reselect();
+        self.select(now, None, rng);
+    }
+
+    /// The distance by which another source must win, s.
+    pub const fn set_reselect_distance(&mut self, distance: f64) {
+        self.settings.reselectdist = distance;
+    }
+
+    /// All samples are dropped; the clock counts as one that jumped.
+    pub fn reset_sources(&mut self, now: Now, rng: &mut dyn Rng) {
+        self.restart(now, rng);
+    }
+
+    /// What is still to be slewed is stepped. Answers whether the clock is ours to step.
+    pub fn make_step(&mut self, now: Now) -> bool {
+        if !self.clock.is_controlled() {
+            return false;
+        }
+        let delta = self.clock.step(now);
+        self.log(Level::Warning, format!("System clock was stepped by {:.6} seconds", delta.as_secs_f64()));
+        self.flush_clock();
+        true
+    }
+
+    /// Offsets above the seconds are stepped in the next so many updates (below 0: always).
+    pub const fn set_makestep(&mut self, threshold: f64, limit: i32) {
+        self.clock.set_makestep(Some((threshold, limit)));
+    }
+
+    /// The largest skew of an update, ppm.
+    pub const fn set_max_update_skew(&mut self, ppm: f64) {
+        self.settings.maxupdateskew = ppm;
+        self.clock.set_max_update_skew(ppm * 1e-6);
+    }
+
+    /// The clock lacks `offset` s more than was thought, and gains `rate` (s/s) more.
+    pub fn adjust_by_hand(&mut self, now: Now, offset: f64, rate: f64) {
+        if !(offset.is_finite() && rate.is_finite()) {
+            return;
+        }
+        let manner = self.manner(now, false).unwrap_or(BY_HAND);
+        let free = self.timeline().free(now.clock);
+        let line = self.timeline().line();
+        let line = Line { at: free, offset: line.offset_at(free).plus(offset), rate: line.rate - rate };
+        self.clock.set_line(now, line, &manner);
+        self.flush_clock();
+    }
+
+    /// Local mode from now on; `None`: off.
+    pub fn set_local(&mut self, local: Option<Local>) {
+        self.reference.set_local(local);
+    }
+
+    /// The keys of the key file from now on.
+    pub fn set_keys(&mut self, keys: KeyRing) {
+        self.keys = keys;
+    }
+
+    /// The keys of the key file.
+    pub const fn keys(&self) -> &KeyRing {
+        &self.keys
+    }
+}
