@@ -329,7 +329,9 @@ impl Daemon {
             if datagram.truncated {
                 continue;
             }
-            let (received, local) = (received(&datagram), datagram.to);
+            // a connected socket has one address
+            let own = || request.socket.local_address().ok().map(|address| address.ip());
+            let (received, local) = (received(&datagram), datagram.to.or_else(own));
             let bytes = datagram.bytes;
             let input = Input::Reply { source: id, bytes, received, local };
             self.engine.handle(clock::both(), input, &mut self.rng);
