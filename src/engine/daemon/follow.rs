@@ -98,8 +98,8 @@ impl Engine {
                     id: *id,
                     refclock: false,
                     options: source.effective,
-                    leap: facts.last.map_or(Leap::Unsynchronised, |p| p.header.leap),
-                    stratum: facts.last.map_or(0, |p| p.header.stratum.get()),
+                    leap: facts.leap,
+                    stratum: facts.stratum,
                     reach: facts.reach.bits(),
                     reach_size: facts.reach_size,
                     given_up: facts.given_up,
@@ -144,7 +144,8 @@ impl Engine {
             self.admit();
             None
         } else {
-            Some(self.bank.accept(id, measurement))
+            let mindelay = self.sources.get(&id).map_or(0.0, |s| s.association.options().mindelay);
+            Some(self.bank.accept(id, &mirrored(*measurement, mindelay)))
         };
         let outlook = self.bank.outlook(id);
         let Some(source) = self.sources.get_mut(&id) else { return };
@@ -171,7 +172,9 @@ impl Engine {
                 continue;
             }
             source.fed = true;
-            all.extend(source.association.register().dump().samples.iter().map(|e| (*id, e.measurement)));
+            let mindelay = source.association.options().mindelay;
+            let samples = source.association.register().dump().samples;
+            all.extend(samples.iter().map(|e| (*id, mirrored(e.measurement, mindelay))));
         }
         all.sort_by_key(|(_, m)| m.at);
         self.bank.rebuild(all.iter().map(|(id, m)| (*id, m)));
@@ -256,8 +259,8 @@ impl Engine {
         source.fresh = false;
         let source_facts = source.association.facts();
         let address = source_facts.address.ip();
-        let (stratum, remote_refid) =
-            source_facts.last.map_or((0, RefId::from_bits(0)), |p| (p.header.stratum.get(), p.header.refid));
+        let stratum = source_facts.stratum;
+        let remote_refid = source_facts.last.map_or(RefId::from_bits(0), |p| p.header.refid);
         let copy = source.association.options().flags.copy;
         let register = source.association.register();
         let (root_delay, best_dispersion) = register.root(free).unwrap_or((0.0, 0.0));
@@ -491,4 +494,10 @@ pub(super) fn refid_of(address: IpAddr) -> RefId {
         IpAddr::V4(v4) => RefId::from_ipv4(v4),
         IpAddr::V6(v6) => refid_of_ipv6(v6),
     }
+}
+
+/// `mindelay`: a round trip that is shorter than the shortest possible one is as far wrong as one that is as much longer.
+fn mirrored(measurement: Measurement, mindelay: f64) -> Measurement {
+    let least = TimeDelta::from_secs_f64(mindelay).unwrap_or_default();
+    Measurement { delay: measurement.delay.max(least + (least - measurement.delay)), ..measurement }
 }

@@ -309,6 +309,11 @@ impl Engine {
             earliest,
             rng,
         };
+        let options = &SourceOptions {
+            minsamples: options.minsamples.or(Some(self.settings.minsamples)),
+            maxsamples: options.maxsamples.or(Some(self.settings.maxsamples)),
+            ..options.clone()
+        };
         let association = Association::new(address, options, self.start, &mut context);
         let source = Source {
             name: options.name.clone(),
