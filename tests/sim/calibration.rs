@@ -19,7 +19,7 @@ pub(crate) fn prototype(scenario: &Scenario, servers: Vec<HostId>) -> Box<dyn No
         servers,
         polls: scenario.polls,
         iburst: scenario.iburst,
-        makestep: scenario.makestep,
+        makestep: scenario.settings.makestep.unwrap_or((0.0, 0)),
     }))
 }
 

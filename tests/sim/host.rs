@@ -204,6 +204,11 @@ impl Clock {
         self.run + self.stepped as f64 * 1e-9
     }
 
+    /// Rate of the clock against true time, slews included, s/s.
+    pub(crate) fn rate_error(&self) -> f64 {
+        self.total_rate
+    }
+
     /// `adjtimex(ADJ_TICK | ADJ_FREQUENCY)`: the whole rate by tick and freq, to 2⁻¹⁶ ppm. Returns what the kernel took.
     pub(crate) fn set_rate(&mut self, rate: f64) -> f64 {
         let ppm = rate * 1e6;

@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ntpbox::engine::options::Settings;
+
 use super::host::OscillatorSpec;
 use super::link::Delay;
 use super::metrics::{Result, median};
@@ -102,6 +104,11 @@ impl Draw {
     }
 }
 
+/// Chrony's defaults but for this.
+pub(crate) fn makestep(makestep: Option<(f64, i32)>) -> Settings {
+    Settings { makestep, ..Settings::default() }
+}
+
 fn queue(base: f64, mean: f64) -> Vec<Delay> {
     vec![Delay::Fixed(base), Delay::Exponential(mean)]
 }
@@ -122,7 +129,7 @@ pub(crate) fn scenario(name: &str, seed: u64) -> Scenario {
         servers: vec![ServerSpec::alike(def())],
         polls: (6, 6),
         iburst: true,
-        makestep: (0.1, 3),
+        settings: makestep(Some((0.1, 3))),
         ..Scenario::default()
     };
     let one = |delays: Vec<Delay>| vec![ServerSpec::alike(delays)];
@@ -132,7 +139,7 @@ pub(crate) fn scenario(name: &str, seed: u64) -> Scenario {
             settle: if name == "cold" { 300 } else { 600 },
             error: draw.sign * if name == "cold" { 0.5 } else { 0.05 },
             polls: (6, 10),
-            makestep: if name == "cold" { (0.1, 3) } else { (0.0, 0) },
+            settings: makestep((name == "cold").then_some((0.1, 3))),
             ..base
         },
         "x-gauss" => {
@@ -143,7 +150,8 @@ pub(crate) fn scenario(name: &str, seed: u64) -> Scenario {
             let (limit, settle, poll) = if name == "hw-p0" { (3000, 300, 0) } else { (8000, 800, 2) };
             let delays = if name == "hw-p0" { queue(5e-6, 20e-9) } else { queue(30e-6, 5e-6) };
             let error = draw.sign * 0.01;
-            Scenario { limit, settle, polls: (poll, poll), servers: one(delays), error, ..base }
+            let precision = if name == "hw-p0" { 1e-9 } else { base.precision };
+            Scenario { limit, settle, precision, polls: (poll, poll), servers: one(delays), error, ..base }
         }
         _ => {
             let (kind, poll) = name.split_once('-').unwrap();
@@ -247,6 +255,7 @@ fn several(kind: &str, draw: &Draw) -> Vec<ServerSpec> {
             up: queue(base + asymmetry, jitter),
             down: queue(base - asymmetry, jitter),
             conduct: Conduct { lie: (0, lies.get(i).copied().unwrap_or(0)), ..Conduct::default() },
+            options: "",
         })
         .collect()
 }

@@ -9,6 +9,7 @@
 )]
 
 mod calibration;
+mod daemon;
 mod host;
 mod judge;
 mod link;
@@ -17,6 +18,8 @@ mod metrics;
 mod prototype;
 mod quality;
 mod rng;
+mod s0_conditions;
+mod s1_settings;
 mod scenario;
 mod server;
 mod shapes;

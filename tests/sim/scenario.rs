@@ -1,5 +1,8 @@
 //! A run: deviations from one default, and the checks by name.
 
+use ntpbox::engine::options::{Kind, Settings, Source};
+
+use super::daemon::{Daemon, daemon};
 use super::host::{Clock, OscillatorSpec};
 use super::link::{Delay, Path};
 use super::metrics::{Metrics, Result};
@@ -21,12 +24,14 @@ pub(crate) struct ServerSpec {
     pub(crate) up: Vec<Delay>,
     pub(crate) down: Vec<Delay>,
     pub(crate) conduct: Conduct,
+    /// Options of the source, as in a configuration file.
+    pub(crate) options: &'static str,
 }
 
 impl ServerSpec {
     /// Both directions alike.
     pub(crate) fn alike(delays: Vec<Delay>) -> Self {
-        Self { up: delays.clone(), down: delays, conduct: Conduct::default() }
+        Self { up: delays.clone(), down: delays, conduct: Conduct::default(), options: "" }
     }
 }
 
@@ -57,8 +62,12 @@ pub(crate) struct Scenario {
     /// log2 s.
     pub(crate) polls: (i32, i32),
     pub(crate) iburst: bool,
-    /// Threshold and number of updates; 0 updates: never.
-    pub(crate) makestep: (f64, i32),
+    /// Directives.
+    pub(crate) settings: Settings,
+    /// Resolution of the readings that the client believes in.
+    pub(crate) precision: f64,
+    /// What the drift file says: ppm, > 0: the clock gains; and the bound on its error.
+    pub(crate) drift: Option<(f64, f64)>,
 }
 
 impl Default for Scenario {
@@ -80,7 +89,9 @@ impl Default for Scenario {
             foreign_step: None,
             polls: (6, 10),
             iburst: false,
-            makestep: (0.0, 0),
+            settings: Settings::default(),
+            precision: 1e-7,
+            drift: None,
         }
     }
 }
@@ -115,10 +126,100 @@ impl Scenario {
         world
     }
 
+    /// A server as the configuration file would have it.
+    pub(crate) fn source(&self, host: HostId, spec: &ServerSpec) -> Source {
+        let words: Vec<&str> = spec.options.split_whitespace().collect();
+        let name = format!("10.0.0.{host}");
+        let mut source = Source::parse(Kind::Server, &name, &words).expect("options that the parser knows");
+        if !words.contains(&"minpoll") && !words.contains(&"maxpoll") {
+            (source.minpoll, source.maxpoll) = self.polls;
+        }
+        source.flags.iburst |= self.iburst;
+        source
+    }
+
     /// The whole of it, and its figures.
     pub(crate) fn run(&self, seed: u64, client: MakeClient<'_>) -> Result {
         let mut world = self.build(seed, client);
         world.run(self.limit);
         world.result(CLIENT, self.limit)
+    }
+}
+
+/// A finished run of the engine, and the checks.
+pub(crate) struct Run {
+    pub(crate) world: World,
+    limit: i64,
+}
+
+impl Scenario {
+    /// The engine as the client, until this second.
+    pub(crate) fn until(&self, second: i64) -> Run {
+        let mut world = self.build(1, &daemon);
+        world.run(second);
+        Run { world, limit: second }
+    }
+
+    /// The engine as the client, to the end.
+    pub(crate) fn follow(&self) -> Run {
+        self.until(self.limit)
+    }
+}
+
+impl Run {
+    /// What the engine's driver saw.
+    pub(crate) fn daemon(&self) -> &Daemon {
+        self.world.node(CLIENT).expect("the client is the daemon")
+    }
+
+    /// Clock − true time, s.
+    pub(crate) fn error(&self) -> f64 {
+        self.world.clock(CLIENT).error()
+    }
+
+    /// Rate of the clock against true time, s/s.
+    pub(crate) fn rate_error(&self) -> f64 {
+        self.world.clock(CLIENT).rate_error()
+    }
+
+    fn result(&self) -> Result {
+        self.world.result(CLIENT, self.limit)
+    }
+
+    /// RMS error after settling, s.
+    pub(crate) fn rms_offset(&self) -> f64 {
+        self.result().rms_time
+    }
+
+    /// Largest error after settling, s.
+    pub(crate) fn max_offset(&self) -> f64 {
+        self.result().max_time
+    }
+
+    /// RMS of the rate error after settling, s/s.
+    pub(crate) fn rms_rate(&self) -> f64 {
+        self.result().rms_rate
+    }
+
+    /// Second from which on the clock was within the tolerance.
+    pub(crate) fn synced_at(&self) -> i64 {
+        self.result().quiet_at.expect("never within the tolerance")
+    }
+
+    /// Shortest and longest gap between requests to this server (from 1), s, after this second.
+    pub(crate) fn poll_range(&self, server: HostId, from: f64) -> (f64, f64) {
+        let sent = self.world.sent(CLIENT, server);
+        let gaps = sent.iter().zip(sent.iter().skip(1)).filter(|(at, _)| **at >= from).map(|(a, b)| b - a);
+        gaps.fold((f64::INFINITY, 0.0), |(low, high), gap| (low.min(gap), high.max(gap)))
+    }
+
+    /// Number of requests to this server (from 1).
+    pub(crate) fn requests(&self, server: HostId) -> usize {
+        self.world.sent(CLIENT, server).len()
+    }
+
+    /// Letters of the selection.
+    pub(crate) fn selected(&self) -> String {
+        self.daemon().letters()
     }
 }

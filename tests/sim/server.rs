@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use ntpbox::engine::access::Network;
 use ntpbox::engine::server::{self, Remembering, Request, Snapshot, Stamp};
-use ntpbox::types::{Frequency, Leap, LogInterval, RefId, Secs, Stratum, TimeDelta, Timestamp};
+use ntpbox::types::{Frequency, Leap, LogInterval, NtpTimestamp, RefId, Secs, Stratum, TimeDelta, Timestamp};
 use ntpbox::wire::ntp::{Header, Kiss};
 
 use super::world::{Host, HostId, Node};
@@ -25,6 +25,8 @@ pub(crate) struct Conduct {
     pub(crate) silent: (i64, i64),
     /// Answers the request with this number (from 1) by KoD RATE.
     pub(crate) kiss_at: Option<u64>,
+    /// Sends the reply before this one again, and a forged KoD DENY, with every reply.
+    pub(crate) hostile: bool,
     /// Its stratum; 16: it says that it is not synchronised.
     pub(crate) stratum: u8,
     /// Root delay and dispersion, s.
@@ -33,7 +35,7 @@ pub(crate) struct Conduct {
 
 impl Default for Conduct {
     fn default() -> Self {
-        Self { lie: (0, 0), silent: (0, 0), kiss_at: None, stratum: 1, root: (0.0, 0.0) }
+        Self { lie: (0, 0), silent: (0, 0), kiss_at: None, hostile: false, stratum: 1, root: (0.0, 0.0) }
     }
 }
 
@@ -43,12 +45,15 @@ pub(crate) struct Server {
     refid: RefId,
     answers: Option<server::Server>,
     requests: u64,
+    last_reply: Vec<u8>,
+    /// Version of the last request.
+    pub(crate) version: u8,
 }
 
 impl Server {
     pub(crate) fn new(conduct: Conduct, refid: u32) -> Self {
         let refid = RefId::from_bits(refid);
-        Self { conduct, refid, answers: None, requests: 0 }
+        Self { conduct, refid, answers: None, requests: 0, last_reply: Vec::new(), version: 0 }
     }
 
     /// What it says about its clock at this second of its uptime.
@@ -81,6 +86,7 @@ impl Node for Server {
 
     fn on_datagram(&mut self, from: HostId, bytes: &[u8], host: &mut Host<'_>) {
         self.requests += 1;
+        self.version = bytes.first().map_or(0, |first| first >> 3 & 7);
         let now = host.now();
         let second = now.mono.as_nanos() / 1_000_000_000 - 1000;
         if (self.conduct.silent.0..self.conduct.silent.1).contains(&second) {
@@ -92,10 +98,18 @@ impl Node for Server {
         let client = SocketAddr::from(([10, 0, 0, u8::try_from(from).unwrap()], CLIENT_PORT));
         let request = Request { bytes, from: client, received: now.clock, stamp: Stamp::Kernel };
         let Ok(reply) = server.answer(&request, now, host.rng) else { return };
-        if self.conduct.kiss_at == Some(self.requests) {
+        let kiss = |kiss: Kiss, origin| {
             let header = Header::parse(&reply).unwrap();
-            let (leap, stratum, refid) = (Leap::Unsynchronised, Stratum::UNSPECIFIED, Kiss::Rate.to_refid());
-            host.send(from, Header { leap, stratum, refid, ..header }.emit().to_vec());
+            let (leap, stratum) = (Leap::Unsynchronised, Stratum::UNSPECIFIED);
+            Header { leap, stratum, refid: kiss.to_refid(), origin, ..header }.emit().to_vec()
+        };
+        let origin = Header::parse(&reply).unwrap().origin;
+        if self.conduct.hostile {
+            host.send(from, std::mem::replace(&mut self.last_reply, reply.to_vec()));
+            host.send(from, kiss(Kiss::Deny, NtpTimestamp::from_bits(origin.to_bits() ^ 1)));
+        }
+        if self.conduct.kiss_at == Some(self.requests) {
+            host.send(from, kiss(Kiss::Rate, origin));
         } else {
             host.send(from, reply.to_vec());
         }

@@ -3,6 +3,7 @@
 //! A node (the daemon's engine, the prototype, a server) sees what a process sees: readings of its own clocks, packets with the
 //! stamp of their arrival, its own timers. It can send, step its clock and set its rate. The same seed gives the same run.
 
+use std::any::Any;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -22,7 +23,7 @@ const MAX_IDLE_WAKES: u32 = 10_000;
 const MAX_EVENTS: usize = 100_000;
 
 /// What runs on a host.
-pub(crate) trait Node {
+pub(crate) trait Node: Any {
     /// The process starts.
     fn start(&mut self, _host: &mut Host<'_>) {}
     /// A packet has come; its stamp of arrival is what the host's clock reads now.
@@ -191,6 +192,12 @@ impl World {
     /// The clock of a host.
     pub(crate) fn clock(&self, host: HostId) -> &Clock {
         &self.places[host].clock
+    }
+
+    /// What runs there, if it is a `T`.
+    pub(crate) fn node<T: Node>(&self, host: HostId) -> Option<&T> {
+        let node: &dyn Any = self.places[host].node.as_ref();
+        node.downcast_ref()
     }
 
     /// When (s of true time) the host sent to that other one.

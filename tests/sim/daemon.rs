@@ -1,0 +1,198 @@
+//! The first client: the daemon's own engine, driven as `driver` drives it, by values only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use ntpbox::auth::KeyRing;
+use ntpbox::engine::association::{Stamp, Stamper, Start};
+use ntpbox::engine::clock::ClockCommand;
+use ntpbox::engine::daemon::{Action, Engine, Input, Setup};
+use ntpbox::engine::measurement::SourceId;
+use ntpbox::engine::options::{Settings, Source};
+use ntpbox::engine::record::Record;
+use ntpbox::engine::timeline::KernelRate;
+use ntpbox::types::{MonoTime, Now, Secs, TimeDelta, Timestamp};
+
+use super::scenario::Scenario;
+use super::world::{Host, HostId, Node};
+
+/// Actions in answer to one input: more is a loop.
+const MAX_ACTIONS: usize = 200;
+
+/// How the engine is configured.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) settings: Settings,
+    pub(crate) sources: Vec<(HostId, Source)>,
+    pub(crate) precision: f64,
+    pub(crate) drift: Option<(f64, f64)>,
+}
+
+/// The engine and what its driver keeps.
+pub(crate) struct Daemon {
+    config: Config,
+    engine: Option<Engine>,
+    hosts: BTreeMap<SourceId, HostId>,
+    /// Sources with an open socket: what comes to a closed one is lost.
+    open: BTreeSet<SourceId>,
+    setting: KernelRate,
+    /// What was logged, with the second of the uptime.
+    pub(crate) log: Vec<String>,
+    /// Size and number of the steps.
+    pub(crate) steps: Vec<f64>,
+    /// Largest rate that was set, s/s.
+    pub(crate) fastest: f64,
+    pub(crate) drift: Option<(f64, f64)>,
+    pub(crate) gave_up: bool,
+    /// Samples that were taken into a register.
+    pub(crate) samples: usize,
+}
+
+/// The client of a scenario.
+pub(crate) fn daemon(scenario: &Scenario, servers: Vec<HostId>) -> Box<dyn Node> {
+    Box::new(Daemon::new(Config {
+        settings: scenario.settings.clone(),
+        sources: servers
+            .iter()
+            .zip(&scenario.servers)
+            .map(|(host, spec)| (*host, scenario.source(*host, spec)))
+            .collect(),
+        precision: scenario.precision,
+        drift: scenario.drift,
+    }))
+}
+
+fn address(host: HostId) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, u8::try_from(host).unwrap()], 123))
+}
+
+fn stamp(at: Timestamp) -> Stamp {
+    Stamp { at, by: Stamper::Kernel, error: Secs::ZERO }
+}
+
+impl Daemon {
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            config,
+            engine: None,
+            hosts: BTreeMap::new(),
+            open: BTreeSet::new(),
+            setting: KernelRate::NOMINAL,
+            log: Vec::new(),
+            steps: Vec::new(),
+            fastest: 0.0,
+            drift: None,
+            gave_up: false,
+            samples: 0,
+        }
+    }
+
+    /// The engine of a daemon that runs.
+    pub(crate) fn engine(&self) -> &Engine {
+        self.engine.as_ref().expect("started")
+    }
+
+    /// Lines of the log that hold this.
+    pub(crate) fn said(&self, part: &str) -> usize {
+        self.log.iter().filter(|line| line.contains(part)).count()
+    }
+
+    /// Letters of the selection, in the order of the sources.
+    pub(crate) fn letters(&self) -> String {
+        let engine = self.engine();
+        engine.sources().map(|(id, _)| engine.shown(id).status.letter()).collect()
+    }
+
+    fn handle(&mut self, input: Input<'_>, host: &mut Host<'_>) {
+        let Some(engine) = &mut self.engine else { return };
+        engine.handle(host.now(), input, host.rng);
+        self.act(host);
+    }
+
+    fn act(&mut self, host: &mut Host<'_>) {
+        let mut count = 0;
+        while let Some(action) = self.engine.as_mut().and_then(Engine::poll) {
+            count += 1;
+            assert!(count < MAX_ACTIONS, "endless actions: {action:?}");
+            match action {
+                Action::Send { source, to, bytes, token, .. } => {
+                    self.open.insert(source);
+                    let at = stamp(host.now().clock);
+                    if let Some(to) = self.hosts.get(&source).copied().filter(|host| address(*host) == to) {
+                        host.send(to, bytes);
+                    }
+                    let engine = self.engine.as_mut().expect("running");
+                    engine.handle(host.now(), Input::Sent { source, token, at }, host.rng);
+                }
+                Action::Close(source) => {
+                    self.open.remove(&source);
+                }
+                Action::Clock(ClockCommand::SetRate(setting)) => {
+                    self.setting = setting;
+                    let rate = host.set_rate(setting.rate());
+                    self.fastest = self.fastest.max(rate.abs());
+                    assert!(
+                        (rate - setting.rate()).abs() < 1e-15,
+                        "a rate that adjtimex cannot express: {setting:?}"
+                    );
+                }
+                Action::Clock(ClockCommand::Step(by)) => {
+                    self.steps.push(by.as_secs_f64());
+                    host.step(by);
+                }
+                Action::Clock(ClockCommand::Status { max_error, est_error, .. }) => {
+                    assert!(max_error >= TimeDelta::ZERO && est_error >= TimeDelta::ZERO);
+                }
+                Action::Log(_, text) => self.log.push(text),
+                Action::Drift(frequency, skew) => self.drift = Some((frequency, skew)),
+                Action::GiveUp => self.gave_up = true,
+                Action::Record(Record::Statistics(_)) => self.samples += 1,
+                Action::Clock(ClockCommand::Tai(_)) | Action::Resolve { .. } | Action::Record(_) => {}
+            }
+        }
+    }
+
+    fn source_of(&self, host: HostId) -> Option<SourceId> {
+        self.hosts.iter().find(|(_, h)| **h == host).map(|(source, _)| *source)
+    }
+}
+
+impl Node for Daemon {
+    fn start(&mut self, host: &mut Host<'_>) {
+        let now: Now = host.now();
+        let mut engine = Engine::new(
+            now,
+            Setup {
+                settings: self.config.settings.clone(),
+                controlled: true,
+                setting: KernelRate::NOMINAL,
+                drift: self.config.drift,
+                precision: self.config.precision,
+                serving: None,
+                released: now.clock - TimeDelta::from_secs(86_400),
+                start: Start::Daemon,
+                keys: KeyRing::default(),
+            },
+        );
+        for (host_id, options) in &self.config.sources {
+            let id = engine.add_address(now, address(*host_id), options, host.rng);
+            self.hosts.insert(id, *host_id);
+        }
+        self.engine = Some(engine);
+        self.act(host);
+    }
+
+    fn on_timer(&mut self, host: &mut Host<'_>) {
+        self.handle(Input::Timer, host);
+    }
+
+    fn on_datagram(&mut self, from: HostId, bytes: &[u8], host: &mut Host<'_>) {
+        let received = stamp(host.now().clock);
+        let Some(source) = self.source_of(from).filter(|source| self.open.contains(source)) else { return };
+        self.handle(Input::Reply { source, bytes, received, local: None }, host);
+    }
+
+    fn next_timeout(&self) -> Option<MonoTime> {
+        self.engine.as_ref().and_then(Engine::next_timeout)
+    }
+}

@@ -1,0 +1,188 @@
+//! Scenarios: what the world does to a daemon with chrony's defaults.
+
+use super::host::OscillatorSpec;
+use super::link::Delay;
+use super::matrix::makestep;
+use super::scenario::{CLIENT, Scenario, ServerSpec};
+use super::server::Conduct;
+
+/// This many servers on the default path, with this conduct.
+pub(crate) fn servers(conducts: &[Conduct]) -> Vec<ServerSpec> {
+    let server = ServerSpec::alike(vec![Delay::Fixed(100e-6), Delay::Exponential(100e-6)]);
+    conducts.iter().map(|conduct| ServerSpec { conduct: conduct.clone(), ..server.clone() }).collect()
+}
+
+/// Tells the time with this error (ms) from the beginning.
+pub(crate) fn liar(ms: i64) -> Conduct {
+    Conduct { lie: (0, ms * 1_000_000), ..Conduct::default() }
+}
+
+pub(crate) fn honest() -> Conduct {
+    Conduct::default()
+}
+
+/// Three seconds of bursts instead of minutes, and a step at the start.
+pub(crate) fn quick() -> Scenario {
+    Scenario { iburst: true, settings: makestep(Some((1.0, 3))), ..Scenario::default() }
+}
+
+#[test]
+fn s001_a_default_start_is_right_after_two_minutes() {
+    for (error, rate) in [(-0.1, 100e-6), (0.1, -100e-6)] {
+        let oscillator = OscillatorSpec { rate, wander: 1e-9, ..OscillatorSpec::default() };
+        let scenario = Scenario { error, oscillator, ..Scenario::default() };
+        let early = scenario.until(120);
+        assert!((early.error() - error).abs() < 0.02, "moved before the third sample");
+        let run = scenario.follow();
+        assert!((120..=210).contains(&run.synced_at()), "{}", run.synced_at());
+        assert!(scenario.until(210).rate_error().abs() < 5e-4);
+        assert!(run.rms_offset() < 1e-4 && run.max_offset() < 3e-4);
+        assert_eq!(run.selected(), "*");
+        assert!(run.daemon().steps.is_empty());
+        let (low, high) = run.poll_range(1, 0.0);
+        assert!(low >= 64.0 && high <= 1024.0 * 1.03, "{low} {high}");
+    }
+}
+
+#[test]
+fn s002_100_seconds_are_slewed_at_a_twelfth() {
+    let run = Scenario { error: -100.0, ..Scenario::default() }.follow();
+    assert!((1300..=1400).contains(&run.synced_at()), "{}", run.synced_at());
+    assert!(run.daemon().fastest < 1.0 / 12.0 + 2e-4, "{}", run.daemon().fastest);
+    assert!(run.daemon().fastest > 0.083);
+}
+
+#[test]
+fn s003_an_initial_burst_brings_the_clock_home_in_seconds() {
+    let run = Scenario { error: 3.0, ..quick() }.follow();
+    assert!(run.synced_at() < 10, "{}", run.synced_at());
+    assert_eq!(run.daemon().steps.len(), 1);
+    assert!((run.daemon().steps[0] + 3.0).abs() < 1e-3);
+}
+
+#[test]
+fn s004_lost_and_doubled_packets_cost_samples_only() {
+    let lossy = Scenario { loss: 0.3, ..quick() }.follow();
+    assert!(lossy.synced_at() < 400 && lossy.max_offset() < 1e-3);
+    let doubled = Scenario { duplication: 1.0, ..quick() }.follow();
+    assert!(doubled.synced_at() < 10 && doubled.max_offset() < 3e-4);
+    assert!(doubled.daemon().samples <= doubled.requests(1), "a reply was used twice");
+}
+
+#[test]
+fn s005_replayed_and_forged_replies_are_nothing() {
+    let conduct = Conduct { hostile: true, ..honest() };
+    let run = Scenario { servers: servers(&[conduct]), ..quick() }.follow();
+    let clean = quick().follow();
+    assert!(run.synced_at() < 10 && run.max_offset() < 3e-4);
+    assert!(run.requests(1).abs_diff(clean.requests(1)) <= 2, "{} {}", run.requests(1), clean.requests(1));
+    assert!(run.daemon().samples.abs_diff(clean.daemon().samples) <= 2);
+}
+
+#[test]
+fn s006_a_liar_is_found_out() {
+    for lie in [1000, -1000, 10] {
+        let servers = servers(&[honest(), liar(lie), honest()]);
+        let run = Scenario { servers, ..quick() }.follow();
+        assert!(run.max_offset() < 5e-4, "{lie} ms: {}", run.max_offset());
+        assert_eq!(run.selected().chars().nth(1), Some('x'), "{lie}");
+        let said = run.daemon().said("Detected falseticker 10.0.0.2");
+        assert!((1..=2).contains(&said), "{lie}: {:?}", run.daemon().log);
+    }
+}
+
+#[test]
+fn s007_a_majority_of_liars_is_believed_and_liars_without_one_are_not() {
+    let all = servers(&[honest(), liar(2000), liar(2000)]);
+    let run = Scenario { servers: all, ..quick() }.follow();
+    assert!((run.error() - 2.0).abs() < 1e-3, "{}", run.error());
+    assert!(run.selected().starts_with('x'));
+    let all = servers(&[honest(), liar(2000), liar(-2000)]);
+    let run = Scenario { servers: all, error: 0.0, ..quick() }.follow();
+    assert_eq!((run.selected().as_str(), run.daemon().engine().updates()), ("xxx", 0));
+    assert_eq!(run.daemon().said("Can't synchronise: no majority"), 1);
+}
+
+#[test]
+fn s008_a_source_that_stops_leaves_the_clock_its_rate() {
+    let conduct = Conduct { silent: (5000, i64::MAX), ..honest() };
+    let run = Scenario { servers: servers(&[conduct]), limit: 20_000, ..quick() }.follow();
+    assert!(run.error().abs() < 5e-3, "{}", run.error());
+    assert!(run.rate_error().abs() < 5e-7, "{}", run.rate_error());
+    let daemon = run.daemon();
+    let facts = daemon.engine().sources().next().unwrap().1.association.facts();
+    assert_eq!(facts.reach.bits(), 0);
+}
+
+#[test]
+fn s009_a_source_that_comes_back_is_used_again() {
+    let conduct = Conduct { silent: (3000, 6000), ..honest() };
+    let run = Scenario { servers: servers(&[conduct]), polls: (6, 6), ..quick() }.follow();
+    assert!(run.error().abs() < 2e-4, "{}", run.error());
+    assert_eq!(run.selected(), "*");
+}
+
+#[test]
+fn s010_when_the_best_of_three_stops_the_others_carry_on() {
+    let stops = Conduct { silent: (4000, i64::MAX), ..honest() };
+    let run = Scenario { servers: servers(&[stops, honest(), honest()]), polls: (6, 6), ..quick() }.follow();
+    assert!(run.max_offset() < 3e-4, "{}", run.max_offset());
+    let letters = run.selected();
+    assert!(letters[1..].contains('*'), "{letters}");
+}
+
+#[test]
+fn s011_a_kiss_of_death_makes_it_ask_less() {
+    let conduct = Conduct { kiss_at: Some(10), ..honest() };
+    let scenario =
+        Scenario { servers: servers(&[conduct]), polls: (6, 6), limit: 4000, ..Scenario::default() };
+    let run = scenario.follow();
+    assert!(run.poll_range(1, 500.0).1 > 200.0, "{:?}", run.poll_range(1, 500.0));
+    assert_eq!(run.selected(), "*");
+}
+
+#[test]
+fn s012_who_says_that_he_is_not_synchronised_is_not_followed() {
+    let conduct = Conduct { stratum: 16, ..honest() };
+    let run = Scenario { servers: servers(&[conduct]), ..quick() }.follow();
+    assert_eq!(run.daemon().engine().updates(), 0);
+    assert!(run.error() > 0.5, "the clock was left alone: {}", run.error());
+}
+
+#[test]
+fn s013_the_clock_stepped_by_somebody_else_is_put_right() {
+    for nanos in [-300_000_000, 300_000_000] {
+        let step = Some((5000, nanos));
+        let scenario = Scenario { foreign_step: step, quiet_from: 5001, polls: (6, 6), ..quick() };
+        let run = scenario.follow();
+        assert!(run.synced_at() < 400, "{nanos}: {}", run.synced_at());
+        assert!(run.daemon().steps.is_empty());
+    }
+}
+
+#[test]
+fn s014_a_longer_route_is_learnt() {
+    let route = |delays: &mut Vec<Delay>| delays.push(Delay::Route(4000, 100_000, 3e-3));
+    let mut server = ServerSpec::alike(vec![Delay::Fixed(5e-3), Delay::Exponential(100e-6)]);
+    route(&mut server.up);
+    route(&mut server.down);
+    let base = Scenario { polls: (6, 6), limit: 12_000, settle: 2000, ..quick() };
+    let both = Scenario { servers: vec![server.clone()], ..base.clone() }.follow();
+    assert!(both.max_offset() < 3e-4, "{}", both.max_offset());
+    server.down.pop();
+    let one = Scenario { servers: vec![server], ..base }.follow();
+    assert!(one.error().abs() < 1e-3, "the clock knows better: {}", one.error());
+}
+
+#[test]
+fn s015_the_same_seed_is_the_same_run() {
+    let scenario = Scenario { loss: 0.1, servers: servers(&[honest(), liar(500), honest()]), ..quick() };
+    let run = |seed| {
+        let mut world = scenario.build(seed, &super::daemon::daemon);
+        world.run(5000);
+        let sent: Vec<Vec<f64>> = (1..=3).map(|server| world.sent(CLIENT, server)).collect();
+        (sent, world.clock(CLIENT).error())
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2));
+}
