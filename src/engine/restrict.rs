@@ -11,7 +11,7 @@ use super::access::{Network, Table};
 /// Port of NTP servers, which `ntpport` asks for.
 const NTP_PORT: u16 = 123;
 
-/// The flags of an entry, by the numbers that `mrulist` shows.
+/// The flags of an entry, by the numbers that `mrulist` of 4.2.8p15 shows (older ones had no `noepeer`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Flags(u16);
 
@@ -29,25 +29,25 @@ impl Flags {
     /// `nopeer`: no association from a packet without a MAC.
     pub const NOPEER: Self = Self(0x10);
     /// `limited`: who asks too often is not served.
-    pub const LIMITED: Self = Self(0x20);
+    pub const LIMITED: Self = Self(0x40);
     /// `noquery`: modes 6 and 7 are dropped.
-    pub const NOQUERY: Self = Self(0x40);
+    pub const NOQUERY: Self = Self(0x80);
     /// `nomodify`: modes 6 and 7 change nothing.
-    pub const NOMODIFY: Self = Self(0x80);
+    pub const NOMODIFY: Self = Self(0x100);
     /// `notrap`.
-    pub const NOTRAP: Self = Self(0x100);
+    pub const NOTRAP: Self = Self(0x200);
     /// `lowpriotrap`.
-    pub const LOWPRIOTRAP: Self = Self(0x200);
+    pub const LOWPRIOTRAP: Self = Self(0x400);
     /// `kod`: who is refused for asking too often is told, now and then.
-    pub const KOD: Self = Self(0x400);
+    pub const KOD: Self = Self(0x800);
     /// `mssntp`.
-    pub const MSSNTP: Self = Self(0x800);
+    pub const MSSNTP: Self = Self(0x1000);
     /// `flake`: one packet of ten is dropped.
-    pub const FLAKE: Self = Self(0x1000);
+    pub const FLAKE: Self = Self(0x2000);
     /// `nomrulist`: the list of clients is not shown.
-    pub const NOMRULIST: Self = Self(0x2000);
+    pub const NOMRULIST: Self = Self(0x4000);
     /// `noepeer`: no association from any packet.
-    pub const NOEPEER: Self = Self(0x4000);
+    pub const NOEPEER: Self = Self(0x20);
 
     /// The words of ntp.conf that are a flag here; `ntpport` selects, it does not restrict.
     pub const WORDS: [(&'static str, Self); 15] = [

@@ -157,6 +157,16 @@ impl Composer {
         self.line += item.len();
     }
 
+    /// How long it is so far.
+    pub fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Whether nothing was put in.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
     /// The whole reply with its CR LF; empty when nothing was put in.
     pub fn finish(mut self) -> Vec<u8> {
         if !self.text.is_empty() {
