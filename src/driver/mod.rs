@@ -7,6 +7,7 @@ pub mod daemon;
 mod facts;
 pub mod lifecycle;
 pub mod mode6;
+pub mod ntpd;
 pub mod oneshot;
 pub mod random;
 pub mod responder;
