@@ -3,7 +3,4 @@
 #![deny(clippy::indexing_slicing)]
 
 pub mod cmdmon;
-//! Layer 2: answers for foreign clients. Request bytes and facts in, reply packets out; no socket, no clock.
-#![deny(clippy::indexing_slicing)]
-
 pub mod mode6;
