@@ -17,8 +17,8 @@ use crate::engine::rng::Rng;
 use crate::engine::server::Snapshot;
 use crate::sys::clock;
 use crate::types::{
-    Frequency, Leap, LogInterval, Mode, MonoTime, NtpShort, NtpTimestamp, Reach, RefId, Secs, Stratum,
-    TimeDelta, Timestamp,
+    Frequency, Leap, LogInterval, Mode, MonoTime, NtpTimestamp, Reach, RefId, Secs, Stratum, TimeDelta,
+    Timestamp,
 };
 use crate::wire::mode6::AssocId;
 use crate::wire::mode6::status::Selection;
@@ -144,11 +144,13 @@ impl Desk {
         Snapshot {
             leap: system.leap,
             stratum: system.stratum,
-            precision: self.precision,
-            root_delay: NtpShort::ZERO,
-            root_dispersion: NtpShort::from_secs_ceil(system.root_dispersion),
+            root_delay: Secs::ZERO,
+            root_dispersion: system.root_dispersion,
+            dispersion_rate: Frequency::new(GROWTH).unwrap_or(Frequency::ZERO),
             refid: system.refid,
             reference,
+            at: self.at,
+            ..Snapshot::unsynchronised(self.precision)
         }
     }
 

@@ -5,7 +5,7 @@
 mod facts;
 mod serve;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use self::facts::Desk;
 pub use self::facts::version_line;
@@ -13,16 +13,22 @@ pub use self::serve::{Ended, Sockets};
 use crate::auth::KeyRing;
 use crate::config::ntp_model::LocalClock;
 use crate::control::mode6::{Answerer, Caller, ControlKeys};
+use crate::engine::access::Network;
 use crate::engine::mru::{Bounds, Clients, Limit};
 use crate::engine::restrict::{self, Control, Excess, Flags, Restrictions, Verdict};
 use crate::engine::rng::Rng;
-use crate::engine::server::{self, Reply, Service, Silence};
-use crate::sys::net::Datagram;
+use crate::engine::server::{self, Remembering, Reply, Request, Silence, Stamp};
+use crate::sys::net::{Datagram, StampSource};
 use crate::types::{
-    KeyId, Leap, LogInterval, Mode, MonoTime, NtpShort, NtpTimestamp, Stratum, TimeDelta, Timestamp,
+    KeyId, Leap, LogInterval, Mode, MonoTime, Now, NtpShort, NtpTimestamp, Stratum, TimeDelta, Timestamp,
 };
 use crate::wire::ext::{Tail, Trailer};
 use crate::wire::ntp::{HEADER_LEN, Header, Kiss};
+
+/// How old what is said about the clock may become.
+const SNAPSHOT_AGE: TimeDelta = TimeDelta::from_secs(1);
+/// Memory for interleaved mode.
+const INTERLEAVED_BYTES: usize = 524_288;
 
 /// What a daemon under the name of ntpd starts with.
 #[derive(Debug)]
@@ -71,7 +77,7 @@ pub struct Reception {
     desk: Desk,
     answerer: Answerer,
     limit: Limit,
-    keys: KeyRing,
+    engine: server::Server,
     control_key: Option<KeyId>,
     restricts_default: bool,
 }
@@ -87,7 +93,7 @@ impl Reception {
         }
         Self {
             limit: setup.limit,
-            keys: setup.keys.clone(),
+            engine: time_server(&setup, rng),
             control_key: setup.control_key,
             restricts_default: setup.restricts_default,
             answerer: Answerer::new(salt),
@@ -122,11 +128,11 @@ impl Reception {
                     return Outcome::Silence;
                 }
                 let caller = Caller { from, at: datagram.received, now: mono, may };
-                let keys = ControlKeys { ring: &self.keys, control: self.control_key };
+                let keys = ControlKeys { ring: &self.engine.keys, control: self.control_key };
                 Outcome::Control(self.answerer.answer(bytes, &caller, keys, &mut self.desk))
             }
             7 => Outcome::Silence,
-            _ => self.time(datagram, first, flags, now, rng),
+            _ => self.time(datagram, first, flags, Now { clock: now, mono }, rng),
         }
     }
 
@@ -150,9 +156,10 @@ impl Reception {
         datagram: &Datagram<'_>,
         first: u8,
         flags: Flags,
-        now: Timestamp,
+        at: Now,
         rng: &mut dyn Rng,
     ) -> Outcome {
+        let Now { clock: now, mono } = at;
         let version = first >> 3 & 7;
         let (from, received) = (datagram.from, datagram.received);
         let limits = flags.has(Flags::LIMITED);
@@ -192,11 +199,16 @@ impl Reception {
             }
             Verdict::Serve | Verdict::ServeAuthentic => {}
         }
-        let snapshot = self.desk.snapshot();
-        let service =
-            Service { snapshot: &snapshot, keys: &self.keys, least_poll: Some(LogInterval::from_log2(3)) };
+        if (now - self.engine.snapshot().at).abs() >= SNAPSHOT_AGE {
+            self.engine.set_snapshot(self.desk.snapshot());
+        }
+        let stamp = match datagram.stamp {
+            StampSource::Kernel => Stamp::Kernel,
+            StampSource::Daemon => Stamp::Daemon,
+        };
+        let request = Request { bytes: datagram.bytes, from, received, stamp };
         let counters = &mut self.desk.statistics;
-        match server::answer(datagram.bytes, from.port(), received, now, &service, rng) {
+        match self.engine.answer(&request, Now { clock: now, mono }, rng) {
             Ok(reply) => {
                 if version == 4 {
                     counters.this_version += 1;
@@ -236,6 +248,18 @@ impl Reception {
     pub fn statistics(&self) -> crate::control::mode6::facts::Statistics {
         crate::control::mode6::Facts::statistics(&self.desk)
     }
+}
+
+/// What answers requests for the time: everybody may ask whom the access list lets through.
+fn time_server(setup: &Setup, rng: &mut dyn Rng) -> server::Server {
+    // pairs of stamps for interleaved mode; the limit is ntpd's own, before it
+    let remembering = Remembering { bytes: Some(INTERLEAVED_BYTES), ..Remembering::default() };
+    let mut engine = server::Server::new(remembering, setup.precision, rng);
+    engine.keys = setup.keys.clone();
+    for any in [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)] {
+        engine.access.set(Network::new(any, 0), true);
+    }
+    engine
 }
 
 fn is_signed(request: &[u8]) -> bool {
