@@ -33,6 +33,7 @@ complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "hwclock" -d 'Time clo
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "chronyc" -d 'Query and control chronyd'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "timedatectl" -d 'Query or change system time and date settings'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "chronyd" -d 'Serve time to NTP clients'
+complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "ntpd" -d 'Serve time by ntp.conf'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "list" -d 'list the applets'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "install" -d 'give the box its legacy names in a directory'
 complete -c ntpbox -n "__fish_ntpbox_needs_command" -f -a "completions" -d 'print the completion script of a shell'
@@ -180,6 +181,44 @@ complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s x -d 'Don\'t c
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -l check -d 'Check the configuration, name what has no effect, and exit'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s v -l version -d 'Print version and exit'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s h -l help -d 'Print usage and exit'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s c -l configfile -d 'Configuration file name' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s D -l set-debug-level -d 'Set the debug verbosity level (no effect)' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s f -l driftfile -d 'Frequency drift file name' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s i -l jaildir -d 'Jail directory (no effect)' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s I -l interface -d 'Listen on this address' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s k -l keyfile -d 'Path to symmetric keys' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s l -l logfile -d 'Path to the log file' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s p -l pidfile -d 'Path to the PID file' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s P -l priority -d 'Process priority' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s r -l propagationdelay -d 'Broadcast delay' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -l saveconfigquit -d 'Save parsed configuration and quit (refused)' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s s -l statsdir -d 'Statistics file location' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s t -l trustedkey -d 'Trusted key number' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s u -l user -d 'Run as this user' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s U -l updateinterval -d 'Interval between scans for interfaces (no effect)' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -l var -d 'Make an ntp variable' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -l dvar -d 'Make an ntp variable of the default list' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s w -l wait-sync -d 'Seconds to wait for first clock sync (no effect)' -r
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -l json -d 'Print one JSON object (pretty, short, off; alone: pretty on a terminal)' -r -f -a "pretty\t''
+short\t''
+off\t''"
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s 4 -l ipv4 -d 'Use IPv4 addresses only'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s 6 -l ipv6 -d 'Use IPv6 addresses only'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s a -l authreq -d 'Require crypto authentication'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s A -l authnoreq -d 'Do not require crypto authentication'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s b -l bcastsync -d 'Allow us to sync to broadcast servers (no effect)'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s d -l debug-level -d 'Do not fork, log to the terminal'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s g -l panicgate -d 'Allow the first adjustment to be big'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s G -l force-step-once -d 'Step any initial offset correction'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s L -l novirtualips -d 'Do not listen to virtual interfaces (no effect)'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s m -l memlock -d 'Lock memory'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s n -l nofork -d 'Do not fork'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s N -l nice -d 'Run at high priority'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s q -l quit -d 'Set the time and quit (not supported yet)'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s x -l slew -d 'Slew up to 600 seconds'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -l check -d 'Check the configuration, name the lines that are left out or have no effect, and exit'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s V -l version -d 'Output version information and exit'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s ? -l help -d 'Print usage and exit'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand list" -l json -d 'Print one JSON object (pretty, short, off; alone: pretty on a terminal)' -r -f -a "pretty\t''
 short\t''
 off\t''"

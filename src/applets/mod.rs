@@ -15,6 +15,7 @@ pub mod list;
 pub mod man;
 pub mod markdown;
 pub mod native;
+pub mod ntpd;
 pub mod ntpdate;
 pub mod ntpq;
 pub mod ntpstat;
@@ -92,6 +93,7 @@ pub const APPLETS: &[Applet] = &[
     chronyc::APPLET,
     timedatectl::APPLET,
     chronyd::APPLET,
+    ntpd::APPLET,
     list::APPLET,
     install::APPLET,
     completions::APPLET,

@@ -31,6 +31,7 @@ pub const REPORTS: &[ReportSchema] = &[
     super::install::SCHEMA,
     super::list::SCHEMA,
     super::man::SCHEMA,
+    super::ntpd::SCHEMA,
     super::ntpdate::SCHEMA,
     super::ntpq::ASSOCIATIONS,
     super::ntpq::INTERFACES,

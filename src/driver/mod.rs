@@ -5,6 +5,7 @@ pub mod cmdserver;
 pub mod commands;
 pub mod daemon;
 mod facts;
+pub mod files;
 pub mod lifecycle;
 pub mod mode6;
 pub mod ntpd;

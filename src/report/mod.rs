@@ -9,6 +9,7 @@ mod document;
 mod envelope;
 mod install;
 mod listing;
+pub mod ntpd;
 pub mod ntpdate;
 mod ntpq;
 mod ntpstat;

@@ -35,6 +35,7 @@ mod chronyd;
 mod cmdmon;
 pub(crate) mod daemon;
 pub(crate) mod namespace;
+mod ntpd;
 mod ntpdate;
 pub(crate) mod peer;
 mod responder;

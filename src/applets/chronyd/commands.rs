@@ -4,7 +4,6 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use super::args::Args;
-use super::files::Disk;
 use super::following;
 use crate::auth::KeyRing;
 use crate::config::chrony_conf;
@@ -12,6 +11,7 @@ use crate::config::model::Config;
 use crate::control::cmdmon::{Answerer, OpenCommands};
 use crate::driver::cmdserver::CommandServer;
 use crate::driver::commands::House;
+use crate::driver::files::Disk;
 use crate::driver::lifecycle::Life;
 use crate::engine::access::Table;
 use crate::engine::options::Source;

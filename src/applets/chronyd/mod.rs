@@ -12,7 +12,6 @@
 
 mod args;
 mod commands;
-mod files;
 mod following;
 mod serving;
 
@@ -20,7 +19,6 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use self::args::{Args, Parsed, Task};
-use self::files::Disk;
 use self::serving::{binding, remembering};
 use super::io::Io;
 use super::output::{Answer, print_json};
@@ -29,6 +27,7 @@ use crate::auth::{Dialect, KeyRing, Problem, unreadable};
 use crate::config::chrony_conf::{self, Parsed as Configured};
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::model::{AccessRule, Config, Scope};
+use crate::driver::files::Disk;
 use crate::driver::lifecycle::{Begun, Fatal, Life, Opening, absolute};
 use crate::driver::server::Server;
 use crate::engine::access::{Network, Table};

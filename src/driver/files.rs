@@ -11,7 +11,7 @@ use crate::sys::{file, glob};
 const FILE_LIMIT: usize = 16 << 20;
 
 /// The real file system.
-pub(super) struct Disk;
+pub struct Disk;
 
 impl Files for Disk {
     fn read(&mut self, path: &str) -> Result<Vec<u8>, String> {

@@ -1,0 +1,149 @@
+//! Real clients against our `ntpd`: the classic ntpq, NTPsec's, ntp-wait, and who may ask.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::namespace::{Host, Lab, Process, wait_until};
+use super::peer::{Package, our};
+
+const KEYS: &str = "1 M one\n2 M secret2\n";
+
+/// Starts our ntpd with lines of ntp.conf before those of keys, and waits until its socket is there.
+fn start(host: &Host, lines: &str) -> Option<Process> {
+    let ntpd = our("ntpd")?;
+    let keys = host.file("ntp.keys", KEYS);
+    let conf = host.file("ntp.conf", &format!("{lines}keys {keys}\ntrustedkey 1 2\ncontrolkey 2\n"));
+    let process = host.spawn(&ntpd, &["-n", "-c", &conf]);
+    let up = || process.err().contains("0.0.0.0 c016 06 restart");
+    assert!(wait_until(Duration::from_secs(10), up), "{}", process.err());
+    process.assert_harmless();
+    Some(process)
+}
+
+/// What a client prints, without the signs and empty lines that decisions.md drops.
+fn plain(text: &str) -> String {
+    let kept = text.lines().filter(|line| !line.is_empty());
+    kept.map(|line| line.replace(" +", "  ").replace("=+", "=") + "\n").collect()
+}
+
+const LOCAL: &str = "server 127.127.1.0 minpoll 4\nfudge 127.127.1.0 stratum 10\nrestrict default\n";
+
+#[test]
+fn classic_ntpq_reads_it_as_ours_does() {
+    let Some(lab) = Lab::open(&[Package::Ntp428]) else { return };
+    let host = lab.host();
+    let Some(_daemon) = start(&host, LOCAL) else { return };
+    let (theirs, Some(ours)) = (Package::Ntp428.program("ntpq"), our("ntpq")) else { return };
+    let commands: &[&[&str]] = &[
+        &["-pn"],
+        &["-c", "as"],
+        &["-nc", "apeers"],
+        &["-nc", "opeers"],
+        &["-c", "rv 0 version,processor,system,leap,stratum,precision,refid,peer,tc,mintc,offset,frequency"],
+        &["-c", "rv 0 offset,stratum"],
+        &["-c", "cv"],
+        &["-c", "kerninfo"],
+        &["-c", "authinfo"],
+        &["-c", "monstats"],
+    ];
+    for command in commands {
+        let ask = |program: &Path| {
+            let mut words = command.to_vec();
+            words.push("127.0.0.1");
+            let ran = host.run(program, &words);
+            assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{command:?}");
+            plain(&ran.out)
+        };
+        // rows that tell seconds may differ by one
+        let same = wait_until(Duration::from_secs(5), || ask(&theirs) == ask(&ours));
+        assert!(same, "{command:?}\n{}\n{}", ask(&theirs), ask(&ours));
+    }
+    let peers = host.run(&theirs, &["-pn", "127.0.0.1"]).out;
+    let row = peers.lines().nth(2).unwrap_or_default();
+    assert!(row.starts_with("*127.127.1.0     .LOCL.          10 l"), "{peers}");
+    let with_key = |what: &str| {
+        let ran = host.run(&theirs, &["-c", "keyid 2", "-c", "passwd secret2", "-c", what, "127.0.0.1"]);
+        plain(&ran.out) + &ran.err
+    };
+    assert!(with_key("reslist").contains("0.0.0.0/0\n           serve trust peer epeer query trap\n"));
+    assert!(with_key("ifstats").contains("v4wildcard"));
+    assert!(with_key(":config disable monitor").contains("Config Succeeded"));
+    assert!(with_key(":config bogus").contains("column 1 syntax error, unexpected T_String"));
+    let refused = host.run(&theirs, &["-c", "keyid 1", "-c", "passwd one", "-c", "ifstats", "127.0.0.1"]);
+    assert!(refused.err.contains("***Server disallowed request (authentication?)"), "{}", refused.err);
+}
+
+#[test]
+fn monitoring_tools_work() {
+    let Some(lab) = Lab::open(&[Package::Ntp428, Package::Ntpsec]) else { return };
+    let host = lab.host();
+    let Some(_daemon) = start(&host, LOCAL) else { return };
+    let waited = host.run(Package::Ntp428.program("ntp-wait"), &["-n", "2", "-s", "1"]);
+    assert_eq!(waited.code, Some(0), "{}{}", waited.out, waited.err);
+    let ntpsec = host.run(Package::Ntpsec.program("ntpq"), &["-pn", "127.0.0.1"]);
+    assert!(ntpsec.out.contains("*127.127.1.0"), "{}{}", ntpsec.out, ntpsec.err);
+    let variables =
+        host.run(Package::Ntpsec.program("ntpq"), &["-c", "rv 0 stratum,refid,leap", "127.0.0.1"]);
+    assert!(variables.out.contains("stratum=11") && variables.out.contains("leap=00"), "{}", variables.out);
+    let Some(ntpstat) = our("ntpstat") else { return };
+    let verdict = host.run(&ntpstat, &[] as &[&str]);
+    assert_eq!(verdict.code, Some(0), "{}{}", verdict.out, verdict.err);
+    assert!(
+        verdict.out.contains("synchronised to local net at stratum 11")
+            || verdict.out.contains("synchronised"),
+        "{}",
+        verdict.out
+    );
+}
+
+/// Each address asks for the time and for variables.
+#[test]
+fn restrict_lines_hold_on_the_wire() {
+    let Some(lab) = Lab::open(&[Package::Ntp428, Package::Ntpdate428]) else { return };
+    let (server, allowed, refused) = (lab.host(), lab.host(), lab.host());
+    let seed = format!(
+        "server 127.127.1.0\nfudge 127.127.1.0 stratum 10\n\
+         restrict default kod nomodify notrap nopeer noquery\nrestrict -6 default kod nomodify notrap nopeer noquery\n\
+         restrict 127.0.0.1\nrestrict -6 ::1\nrestrict {} mask 255.255.255.255 nomodify\n",
+        allowed.ip4()
+    );
+    let Some(_daemon) = start(&server, &seed) else { return };
+    let ask = |host: &Host, address: &str| {
+        let time = host.run(Package::Ntpdate428.program("ntpdate"), &["-q", "-p", "1", address]);
+        let vars =
+            host.run(Package::Ntp428.program("ntpq"), &["-c", "timeout 300", "-c", "rv 0 stratum", address]);
+        (time.out.contains("stratum 11"), vars.out.contains("stratum=11"))
+    };
+    assert_eq!(ask(&allowed, &server.ip4()), (true, true));
+    assert_eq!(ask(&refused, &server.ip4()), (true, false));
+    assert_eq!(ask(&allowed, &server.ip6()), (true, false));
+    assert_eq!(ask(&server, "127.0.0.1"), (true, true));
+    assert_eq!(ask(&server, "::1"), (true, true));
+}
+
+/// A second daemon is refused, and the holder is named; SIGTERM is a clean end.
+#[test]
+fn the_port_is_not_shared_and_the_pid_file_goes() {
+    let Some(lab) = Lab::open(&[]) else { return };
+    let host = lab.host();
+    let Some(mut first) = start(&host, LOCAL) else { return };
+    let (Some(ntpd), conf) = (our("ntpd"), host.dir().join("ntp.conf")) else { return };
+    let second = host.run(&ntpd, &["-n", "-c", conf.to_str().unwrap()]);
+    assert_eq!(second.code, Some(1));
+    assert!(
+        second.err.contains("Could not open NTP socket on 0.0.0.0:123 : Address already in use, held by "),
+        "{}",
+        second.err
+    );
+    first.signal(nix::sys::signal::Signal::SIGTERM);
+    let status = first.wait(Duration::from_secs(5)).unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert!(first.err().contains("ntpd exiting on signal 15 (Terminated)"), "{}", first.err());
+    let pid_file = host.dir().join("ntpd.pid");
+    let background = host.run(&ntpd, &["-c", conf.to_str().unwrap(), "-p", pid_file.to_str().unwrap()]);
+    assert_eq!((background.code, background.err.as_str()), (Some(0), ""));
+    let pid: i32 = std::fs::read_to_string(&pid_file).unwrap().trim().parse().unwrap();
+    let killed = host.sh(&format!("kill -TERM {pid}"));
+    assert_eq!(killed.code, Some(0), "{}", killed.err);
+    assert!(wait_until(Duration::from_secs(5), || !pid_file.exists()));
+}
