@@ -302,7 +302,7 @@ impl Daemon for Desk<'_> {
                 let id = self.known(*address)?;
                 self.engine.remove(now, id, self.rng);
             }
-            Command::Refresh => engine.retry_names(now),
+            Command::Refresh => engine.refresh_names(now),
             Command::ResetSources => engine.reset_sources(now, self.rng),
             Command::ReloadSources => self.reload_sources(),
             Command::Reselect => engine.reselect(now, self.rng),

@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 
+pub use super::asking::Asking;
+use super::asking::Requests;
 use super::cmdserver::CommandServer;
 use super::commands::{Desk, House};
 use super::random::KernelRng;
@@ -14,12 +15,12 @@ use super::server::Server;
 use super::statlog::StatLog;
 use crate::engine::association::{Port, Stamp, Stamper, Token};
 use crate::engine::clock::ClockCommand;
-use crate::engine::daemon::{self as engine, Action, Engine, Input, Level, Lookup};
+use crate::engine::daemon::{self as engine, Action, Engine, Input, Level, Lookup, NameId};
 use crate::engine::measurement::SourceId;
 use crate::engine::options::Source;
 use crate::sys::clock::{ClockControl, ClockStatus};
 use crate::sys::dns::{Found, Query, Resolver};
-use crate::sys::net::{Datagram, Family, StampSource, UdpOptions, UdpSocket};
+use crate::sys::net::{Datagram, Family, StampSource, UdpSocket};
 use crate::sys::signal::{self, Signal};
 use crate::sys::wait::{Woken, wait};
 use crate::sys::{SysError, clock, file};
@@ -29,23 +30,12 @@ use crate::types::{Mode, MonoTime, Secs, TimeDelta, Timestamp};
 const BUFFER: usize = 2048;
 /// Packets that are taken from one socket in a row.
 const ROUND: usize = 64;
+/// Two readings in a row differ by less; a sleep does not.
+const SLEPT: TimeDelta = TimeDelta::from_millis(500);
 /// Look-ups under way.
 const LOOKUPS: usize = 64;
 /// Names of log lines go to whoever keeps the log.
 pub type Log<'a> = &'a mut dyn FnMut(Level, &str);
-
-/// Where requests leave from.
-#[derive(Debug, Clone, Default)]
-pub struct Asking {
-    /// `bindacqaddress` for IPv4 and IPv6.
-    pub addresses: (Option<IpAddr>, Option<IpAddr>),
-    /// `bindacqdevice`.
-    pub device: Option<String>,
-    /// `acquisitionport`, when it is not the server's own; 0: any.
-    pub port: u16,
-    /// `dscp`.
-    pub dscp: u8,
-}
 
 /// Why the loop ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,22 +63,16 @@ pub struct Until {
     pub first_update: bool,
 }
 
-#[derive(Debug)]
-struct Request {
-    socket: UdpSocket,
-    token: Token,
-    bytes: Vec<u8>,
-}
-
 /// A daemon with all that it holds of the operating system.
 pub struct Daemon {
     engine: Engine,
     server: Server,
     control: Option<ClockControl>,
-    asking: Asking,
-    requests: BTreeMap<SourceId, Request>,
+    requests: Requests,
     resolver: Resolver,
-    lookups: BTreeMap<u64, SourceId>,
+    lookups: BTreeMap<u64, NameId>,
+    /// Which sources the server knows as peers: as of this generation.
+    peers_of: u32,
     logs: Option<StatLog>,
     commands: Option<CommandServer>,
     /// The sources of the `sourcedir` folders.
@@ -102,6 +86,8 @@ pub struct Daemon {
     drift_failed: bool,
     gave_up: bool,
     stepped: bool,
+    /// How long the machine slept since it was booted.
+    asleep: TimeDelta,
 }
 
 impl Daemon {
@@ -119,10 +105,10 @@ impl Daemon {
             engine,
             server,
             control,
-            asking,
-            requests: BTreeMap::new(),
+            requests: Requests::new(asking),
             resolver: Resolver::new()?,
             lookups: BTreeMap::new(),
+            peers_of: 0,
             logs: None,
             commands: None,
             filed: Vec::new(),
@@ -133,6 +119,7 @@ impl Daemon {
             drift_failed: false,
             gave_up: false,
             stepped: false,
+            asleep: clock::boot() - clock::mono(),
         })
     }
 
@@ -182,7 +169,10 @@ impl Daemon {
         match options.name.parse::<IpAddr>() {
             Ok(address) => {
                 let to = SocketAddr::new(address, options.port);
-                self.engine.add_address(now, to, options, &mut self.rng);
+                if self.engine.add_address(now, to, options, &mut self.rng).is_none() {
+                    let line = format!("Could not add source {address} : Already in use");
+                    self.engine.log(Level::Error, line);
+                }
             }
             Err(_) => {
                 self.engine.add_name(now, options);
@@ -232,7 +222,7 @@ impl Daemon {
 
     fn wait(&self, deadline: Option<MonoTime>) -> Result<Woken, SysError> {
         let mut fds: Vec<_> = self.server.descriptors().collect();
-        fds.extend(self.requests.values().map(|request| request.socket.as_fd()));
+        fds.extend(self.requests.descriptors());
         fds.extend(self.resolver.wake_fd());
         fds.extend(self.commands.iter().flat_map(CommandServer::descriptors));
         let next = deadline.into_iter().chain(self.engine.next_timeout()).chain(self.server.deadline()).min();
@@ -241,22 +231,27 @@ impl Daemon {
 
     /// Everything that came in goes to the engine, the timers too.
     fn take_in(&mut self, log: Log<'_>, house: &mut dyn House) -> Result<(), SysError> {
-        self.serve()?;
-        let ids: Vec<SourceId> = self.requests.keys().copied().collect();
+        let asleep = clock::boot() - clock::mono();
+        if asleep - self.asleep > SLEPT {
+            self.asleep = asleep;
+            self.hand(Input::Suspended);
+        }
         let mut buffer = vec![0; BUFFER];
-        for id in ids {
+        self.serve()?;
+        self.receive_shared(&mut buffer);
+        for id in self.requests.own() {
             self.receive(id, &mut buffer);
         }
         while self.resolver.is_busy() && (self.resolver.wake_fd().is_none() || self.resolver_is_ready()?) {
             let Some(answer) = self.resolver.take() else { break };
-            let Some(source) = self.lookups.remove(&answer.ticket) else { continue };
+            let Some(name) = self.lookups.remove(&answer.ticket) else { continue };
             let result = match answer.result {
-                Ok(Found::Addresses(found)) => Lookup::Found(found.iter().map(SocketAddr::ip).collect()),
+                Ok(Found::Addresses(found)) => Lookup::Addresses(found.iter().map(SocketAddr::ip).collect()),
                 Ok(Found::Name(_)) => Lookup::Later,
                 Err(error) if error.is_server_failure() || error.errno.is_some() => Lookup::Later,
                 Err(_) => Lookup::Never,
             };
-            self.hand(Input::Resolved { source, result });
+            self.hand(Input::Resolved { name, result });
         }
         self.hand(Input::Timer);
         self.obey(log, house);
@@ -291,36 +286,63 @@ impl Daemon {
 
     /// Requests are answered at once; what is not one may be of a peer.
     fn serve(&mut self) -> Result<(), SysError> {
+        if self.peers_of != self.engine.generation() {
+            self.peers_of = self.engine.generation();
+            self.server.set_peers(self.engine.peers().collect());
+        }
         let mut others: Vec<(SocketAddr, Vec<u8>, Stamp, Option<IpAddr>)> = Vec::new();
         let mut other = |_: &UdpSocket, datagram: &Datagram<'_>| {
             let mode = datagram.bytes.first().map(|first| Mode::from_bits(*first));
-            let symmetric =
-                matches!(mode, Some(Mode::SymmetricActive | Mode::SymmetricPassive | Mode::Broadcast));
-            if symmetric && others.len() < ROUND {
+            let wanted = matches!(
+                mode,
+                Some(Mode::SymmetricActive | Mode::SymmetricPassive | Mode::Broadcast | Mode::Server)
+            );
+            if wanted && others.len() < ROUND {
                 others.push((datagram.from, datagram.bytes.to_vec(), received(datagram), datagram.to));
             }
         };
         self.server.service(clock::mono(), &mut other)?;
+        while let Some((frame, at)) = self.server.take_own_stamp() {
+            if let Some((source, token)) = self.requests.of_frame(&frame) {
+                self.hand(Input::Sent { source, token, at: kernel_stamp(at) });
+            }
+        }
         for (from, bytes, received, local) in others {
             self.hand(Input::Symmetric { from, bytes: &bytes, received, local });
         }
         Ok(())
     }
 
-    fn receive(&mut self, id: SourceId, buffer: &mut [u8]) {
-        for _ in 0..ROUND {
-            let Some(request) = self.requests.get(&id) else { return };
-            // the request's own time stamp comes before its reply is judged
-            while let Some(sent) = request.socket.transmitted(buffer) {
-                if sent.is_of(&request.bytes) {
-                    let at = kernel_stamp(sent.at);
-                    let token = request.token;
-                    self.engine.handle(clock::both(), Input::Sent { source: id, token, at }, &mut self.rng);
-                    break;
+    /// Replies to requests that left by a shared socket.
+    fn receive_shared(&mut self, buffer: &mut [u8]) {
+        for (source, token, at) in self.requests.all_left(buffer) {
+            self.hand(Input::Sent { source, token, at: kernel_stamp(at) });
+        }
+        for place in 0..self.requests.shared_sockets().len() {
+            for _ in 0..ROUND {
+                let Some(socket) = self.requests.shared_sockets().get(place) else { break };
+                let datagram = match socket.receive(buffer) {
+                    Ok(Some(datagram)) => datagram,
+                    Ok(None) => break,
+                    Err(_) => continue,
+                };
+                if !datagram.truncated {
+                    let (from, bytes, local) = (datagram.from, datagram.bytes, datagram.to);
+                    let received = received(&datagram);
+                    let input = Input::Symmetric { from, bytes, received, local };
+                    self.engine.handle(clock::both(), input, &mut self.rng);
                 }
             }
-            let Some(request) = self.requests.get(&id) else { return };
-            let datagram = match request.socket.receive(buffer) {
+        }
+    }
+
+    fn receive(&mut self, id: SourceId, buffer: &mut [u8]) {
+        for _ in 0..ROUND {
+            // the request's own time stamp comes before its reply is judged
+            if let Some((token, at)) = self.requests.left(id, buffer) {
+                self.hand(Input::Sent { source: id, token, at: kernel_stamp(at) });
+            }
+            let datagram = match self.requests.receive(id, buffer) {
                 Ok(Some(datagram)) => datagram,
                 Ok(None) => return,
                 // nobody answers there: what the network said is taken, the reply may still come
@@ -329,9 +351,8 @@ impl Daemon {
             if datagram.truncated {
                 continue;
             }
-            // a connected socket has one address
-            let own = || request.socket.local_address().ok().map(|address| address.ip());
-            let (received, local) = (received(&datagram), datagram.to.or_else(own));
+            let local = datagram.to.or_else(|| self.requests.own_address(id));
+            let received = received(&datagram);
             let bytes = datagram.bytes;
             let input = Input::Reply { source: id, bytes, received, local };
             self.engine.handle(clock::both(), input, &mut self.rng);
@@ -345,7 +366,7 @@ impl Daemon {
         while let Some(action) = self.engine.poll() {
             match action {
                 Action::Close(closed) if closed == id => {
-                    self.requests.remove(&id);
+                    self.requests.close(id);
                 }
                 other => kept.push(other),
             }
@@ -361,10 +382,14 @@ impl Daemon {
                 Action::Send { source, to, bytes, token, port } => {
                     self.send(source, to, bytes, token, port, log)
                 }
-                Action::Close(source) => {
-                    self.requests.remove(&source);
+                Action::Broadcast { to, bytes } => {
+                    // who is not there does not miss it
+                    let _ = self.server.send(&bytes, to);
                 }
-                Action::Resolve { source, name, family } => self.resolve(source, name, family),
+                Action::Close(source) => {
+                    self.requests.close(source);
+                }
+                Action::Resolve { name, host, family } => self.resolve(name, host, family),
                 Action::Clock(command) => self.command(&command, log),
                 Action::Log(level, text) => log(level, &text),
                 Action::Record(record) => {
@@ -387,16 +412,7 @@ impl Daemon {
         port: Port,
         log: Log<'_>,
     ) {
-        let sent = match port {
-            Port::Server => self.server.send(&bytes, to),
-            Port::Fresh => self.open(to).and_then(|socket| {
-                let at = clock::now();
-                socket.send(&bytes)?;
-                self.requests.insert(source, Request { socket, token, bytes });
-                Ok(at)
-            }),
-        };
-        match sent {
+        match self.requests.send((source, token), to, bytes, port, &self.server) {
             Ok(at) => {
                 let at = Stamp { at, by: Stamper::Daemon, error: Secs::ZERO };
                 self.hand(Input::Sent { source, token, at });
@@ -414,37 +430,16 @@ impl Daemon {
         }
     }
 
-    fn open(&self, to: SocketAddr) -> Result<UdpSocket, SysError> {
-        let family = Family::of(to.ip());
-        let address = match family {
-            Family::V4 => self.asking.addresses.0,
-            Family::V6 => self.asking.addresses.1,
-        };
-        let port = self.asking.port;
-        let bind = (address.is_some() || port != 0)
-            .then(|| SocketAddr::new(address.unwrap_or_else(|| family.any()), port));
-        let options = UdpOptions {
-            bind,
-            transmit_stamps: true,
-            device: self.asking.device.clone(),
-            dscp: self.asking.dscp,
-            ..UdpOptions::client(family)
-        };
-        let socket = UdpSocket::open(&options)?;
-        socket.connect(to)?;
-        Ok(socket)
-    }
-
-    fn resolve(&mut self, source: SourceId, name: String, family: Option<engine::Family>) {
+    fn resolve(&mut self, name: NameId, host: String, family: Option<engine::Family>) {
         if self.lookups.len() >= LOOKUPS {
-            return self.hand(Input::Resolved { source, result: Lookup::Later });
+            return self.hand(Input::Resolved { name, result: Lookup::Later });
         }
         let family = family.map(|family| match family {
             engine::Family::V4 => Family::V4,
             engine::Family::V6 => Family::V6,
         });
-        let ticket = self.resolver.start(Query::Forward { name, family, port: 0 });
-        self.lookups.insert(ticket, source);
+        let ticket = self.resolver.start(Query::Forward { name: host, family, port: 0 });
+        self.lookups.insert(ticket, name);
     }
 
     fn command(&mut self, command: &ClockCommand, log: Log<'_>) {

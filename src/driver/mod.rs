@@ -1,5 +1,6 @@
 //! Layer 4: the loops that join the sans-IO cores with the operating system.
 
+pub mod asking;
 pub mod cmdmon;
 pub mod cmdserver;
 pub mod commands;

@@ -3,6 +3,7 @@
 //! [`Server`] is a part of a bigger loop, which waits for its descriptors and its deadline and then calls
 //! [`Server::service`]; [`Server::run`] is the smallest such loop.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -17,7 +18,7 @@ use crate::sys::net::{Datagram, Family, StampSource, UdpOptions, UdpSocket};
 use crate::sys::signal::Signal;
 use crate::sys::wait::{Woken, wait};
 use crate::sys::{Errno, SysError, clock, interface, signal};
-use crate::types::{MonoTime, Now, Stratum, TimeDelta, Timestamp};
+use crate::types::{Mode, MonoTime, Now, Stratum, TimeDelta, Timestamp};
 
 pub use crate::engine::server::Remembering;
 
@@ -61,6 +62,10 @@ pub struct Server {
     /// What sending a packet takes on a busy day.
     per_send: TimeDelta,
     look_again: Option<MonoTime>,
+    /// Hosts whose symmetric packets are no requests.
+    peers: BTreeSet<SocketAddr>,
+    /// Frames of our own packets, and when they left.
+    own: VecDeque<(Vec<u8>, Timestamp)>,
 }
 
 /// A place to be asked at.
@@ -100,7 +105,19 @@ impl Server {
             unsent: 0,
             per_send: TimeDelta::ZERO,
             look_again: None,
+            peers: BTreeSet::new(),
+            own: VecDeque::new(),
         }
+    }
+
+    /// The symmetric packets of these hosts are not answered here: they go to the caller.
+    pub fn set_peers(&mut self, peers: BTreeSet<SocketAddr>) {
+        self.peers = peers;
+    }
+
+    /// The frame of a packet sent by [`Self::send`], and when it left.
+    pub fn take_own_stamp(&mut self) -> Option<(Vec<u8>, Timestamp)> {
+        self.own.pop_front()
     }
 
     /// Opens a socket on each of these addresses that has none, and closes all others. Never shared with another process.
@@ -196,7 +213,7 @@ impl Server {
             .find(|socket| socket.family() == family)
             .ok_or_else(|| SysError::new("sendto", to.to_string(), Errno::EAFNOSUPPORT))?;
         let at = clock::now();
-        socket.send_to(bytes, to, None)?;
+        socket.send_stamped(bytes, to)?;
         Ok(at)
     }
 
@@ -262,7 +279,7 @@ impl Server {
                 return;
             };
             // before the next requests: they may ask for these
-            fetch_stamps(&mut self.engine, socket);
+            fetch_stamps(&mut self.engine, socket, &mut self.own);
             match socket.receive_batch(&mut self.incoming) {
                 Ok(0) => return,
                 Ok(_) => {}
@@ -283,7 +300,7 @@ impl Server {
 
     /// Answers the batch that was received.
     fn answer(&mut self, place: usize, now: Timestamp, other: Other<'_>) {
-        let Self { engine, endpoints, incoming, outgoing, rng, unsent, per_send, .. } = self;
+        let Self { engine, endpoints, incoming, outgoing, rng, unsent, per_send, peers, own, .. } = self;
         let Some(socket) = endpoints.get(place).and_then(|endpoint| endpoint.socket.as_ref()) else { return };
         engine.prepare(now);
         let mut leaves = Now { clock: now, mono: clock::mono() };
@@ -294,6 +311,12 @@ impl Server {
                 StampSource::Daemon => Stamp::Daemon,
             };
             let Datagram { bytes, from, received, .. } = datagram;
+            let symmetric =
+                bytes.first().is_some_and(|first| Mode::from_bits(*first) == Mode::SymmetricActive);
+            if symmetric && peers.contains(&from) {
+                other(socket, &datagram);
+                continue;
+            }
             match engine.answer(&Request { bytes, from, received, stamp }, leaves, rng) {
                 Ok(reply) => {
                     if outgoing.push(&reply, datagram.from, datagram.to).is_ok() {
@@ -318,18 +341,21 @@ impl Server {
             *per_send = TimeDelta::midpoint(*per_send, took);
         }
         if stamped {
-            fetch_stamps(engine, socket);
+            fetch_stamps(engine, socket, own);
         }
     }
 }
 
 /// Takes the kernel's transmit stamps for the replies that wait for them.
-fn fetch_stamps(engine: &mut engine::Server, socket: &UdpSocket) {
+fn fetch_stamps(engine: &mut engine::Server, socket: &UdpSocket, own: &mut VecDeque<(Vec<u8>, Timestamp)>) {
     let mut frame = [0; FRAME];
     // each is of a reply of ours: there are no more than were sent
     for _ in 0..BATCH {
         let Some(sent) = socket.transmitted(&mut frame) else { return };
-        engine.transmitted(sent.frame, sent.at);
+        if !engine.transmitted(sent.frame, sent.at) {
+            own.truncate(BATCH);
+            own.push_back((sent.frame.to_vec(), sent.at));
+        }
     }
 }
 

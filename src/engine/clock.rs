@@ -149,13 +149,7 @@ impl Clock {
         let jumped = ahead(now) - self.ahead;
         self.ahead = ahead(now);
         let jump = if jumped.abs() > UNKNOWN_JUMP {
-            // the estimate goes along with the clock: it keeps its rate and what was still to be slewed
-            let before = now.clock - jumped;
-            let remaining = self.timeline.remaining(before);
-            let line = self.timeline.line();
-            self.timeline = Timeline::new(now.clock, self.timeline.setting());
-            let at = self.timeline.free(now.clock);
-            self.timeline.set_line(Line { at, offset: Exact::default().plus(remaining), rate: line.rate });
+            self.rebase(now, jumped);
             Some(Jump::Unknown(jumped))
         } else if jumped.abs() > FOREIGN_STEP {
             self.timeline.stepped(now.clock - jumped, jumped);
@@ -169,6 +163,22 @@ impl Clock {
             self.run_at(now, self.timeline.line().rate);
         }
         jump
+    }
+
+    /// The machine slept: where the clock is by now, nobody knows.
+    pub fn lose_track(&mut self, now: Now) {
+        self.rebase(now, ahead(now) - self.ahead);
+        self.ahead = ahead(now);
+        self.last = now;
+    }
+
+    /// The estimate goes along with the clock: it keeps its rate and what was still to be slewed.
+    fn rebase(&mut self, now: Now, jumped: TimeDelta) {
+        let remaining = self.timeline.remaining(now.clock - jumped);
+        let rate = self.timeline.line().rate;
+        self.timeline = Timeline::new(now.clock, self.timeline.setting());
+        let at = self.timeline.free(now.clock);
+        self.timeline.set_line(Line { at, offset: Exact::default().plus(remaining), rate });
     }
 
     /// A leap second moved the clock by `delta` (−1 s: one was inserted), as was expected.

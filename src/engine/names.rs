@@ -18,6 +18,8 @@ const MAX_MEMBERS: usize = 16;
 const FIRST_RETRY: TimeDelta = TimeDelta::from_secs(2);
 /// The longest pause between tries, and between replacements.
 const LAST_RETRY: TimeDelta = TimeDelta::from_secs(3584);
+/// When the pause is this long, a one-shot run waits no longer.
+const PATIENCE: TimeDelta = TimeDelta::from_secs(16);
 /// Addresses of one answer that are looked at.
 const MAX_ADDRESSES: usize = 256;
 
@@ -129,6 +131,8 @@ struct Name {
     due: Option<MonoTime>,
     /// Asked and not answered.
     asked: Option<Purpose>,
+    /// Whether the resolver answered something that will not change soon.
+    tried: bool,
 }
 
 impl Name {
@@ -201,6 +205,7 @@ impl Names {
             pause: FIRST_RETRY,
             due: Some(now),
             asked: None,
+            tried: false,
         };
         let places = if name.is_pool() { (2 * name.wanted()).min(MAX_MEMBERS) } else { 1 };
         for _ in 0..places {
@@ -304,6 +309,7 @@ impl Names {
     pub fn resolved(&mut self, now: MonoTime, id: NameId, answer: &Answer, in_use: &dyn Fn(IpAddr) -> bool) {
         let Some(name) = self.names.get_mut(&id) else { return };
         let Some(purpose) = name.asked.take() else { return };
+        name.tried |= *answer != Answer::Later || name.pause >= PATIENCE;
         let addresses = match answer {
             Answer::Addresses(addresses) => addresses.as_slice(),
             Answer::Later => &[],
@@ -379,6 +385,22 @@ impl Names {
     pub fn remove_name(&mut self, id: NameId) -> Vec<SourceId> {
         let name = self.names.remove(&id);
         name.map_or_else(Vec::new, |name| name.places.iter().map(|place| place.source).collect())
+    }
+
+    /// Whether every name was looked up as often as a one-shot run is ready to wait.
+    pub fn has_tried_all(&self) -> bool {
+        self.names.values().all(|name| name.tried)
+    }
+
+    /// The options of the name behind a place that has no address yet.
+    pub fn options_mut(&mut self, source: SourceId) -> Option<&mut Source> {
+        let empty = |name: &Name| name.places.iter().any(|p| p.source == source && p.address.is_none());
+        self.names.values_mut().find(|name| empty(name)).map(|name| &mut name.options)
+    }
+
+    /// The options of a name.
+    pub fn options(&self, id: NameId) -> Option<&Source> {
+        self.names.get(&id).map(|name| &name.options)
     }
 
     /// The name behind a source, and its address if it has one.

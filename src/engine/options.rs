@@ -277,6 +277,8 @@ pub struct Settings {
     pub rtcsync: bool,
     /// Seconds between writes of the drift file.
     pub drift_interval: u32,
+    /// `refresh`: after so many seconds the address that was looked up longest ago is looked up again; 0: never.
+    pub refresh: u32,
 }
 
 impl Default for Settings {
@@ -308,6 +310,7 @@ impl Default for Settings {
             maxsamples: 0,
             rtcsync: false,
             drift_interval: 3600,
+            refresh: 1_209_600,
         }
     }
 }

@@ -23,10 +23,31 @@ pub fn raw() -> MonoTime {
     MonoTime::from_nanos(read(ClockId::CLOCK_MONOTONIC_RAW).as_nanos())
 }
 
-/// Reads both clocks.
-pub fn both() -> Now {
-    Now { clock: now(), mono: mono() }
+/// Reads the clock that counts while the machine sleeps too (CLOCK_BOOTTIME); otherwise it runs as [`mono`].
+pub fn boot() -> MonoTime {
+    MonoTime::from_nanos(read(ClockId::CLOCK_BOOTTIME).as_nanos())
 }
+
+/// Reads both clocks as one: where something came between the readings, they are taken again.
+pub fn both() -> Now {
+    let mut best = (TimeDelta::MAX, Now { clock: now(), mono: mono() });
+    for _ in 0..READINGS {
+        let (before, clock, after) = (mono(), now(), mono());
+        let apart = after - before;
+        if apart < best.0 {
+            best = (apart, Now { clock, mono: before + apart / 2 });
+        }
+        if apart <= CLOSE {
+            break;
+        }
+    }
+    best.1
+}
+
+/// Two readings that are no further apart are one.
+const CLOSE: TimeDelta = TimeDelta::from_micros(5);
+/// Readings of both clocks until the closest counts.
+const READINGS: usize = 5;
 
 fn read(clock: ClockId) -> Timestamp {
     // these clocks exist on every Linux; the epoch stands in for a kernel that refuses

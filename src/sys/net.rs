@@ -234,6 +234,15 @@ impl UdpSocket {
             .map_err(|errno| SysError::new("sendto", to.to_string(), errno))
     }
 
+    /// As [`Self::send_to`], and asks the kernel when it leaves ([`Self::transmitted`]).
+    ///
+    /// # Errors
+    /// Those of [`Self::send_to`].
+    pub fn send_stamped(&self, bytes: &[u8], to: SocketAddr) -> Result<(), SysError> {
+        message::send(self.as_raw_fd(), bytes, Some(to), None, true)
+            .map_err(|errno| SysError::new("sendto", to.to_string(), errno))
+    }
+
     /// Sends a packet to the connected peer.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ use crate::engine::timeline::KernelRate;
 use crate::sys::clock::{self, ClockControl};
 use crate::sys::file;
 use crate::sys::log::Level;
-use crate::types::MonoTime;
+use crate::types::{MonoTime, TimeDelta};
 
 /// A drift file is two numbers.
 const DRIFT_LIMIT: usize = 1024;
@@ -63,6 +63,7 @@ pub(super) fn settings(args: &Args, config: &Config) -> Settings {
         minsamples: whole(i.minsamples),
         maxsamples: whole(i.maxsamples),
         rtcsync: config.flags.rtcsync,
+        refresh: whole(i.refresh),
         drift_interval: config.driftfile.as_ref().map_or(3600, |(_, interval)| *interval),
     }
 }
@@ -119,6 +120,7 @@ pub(super) fn daemon(
         addresses: (config.bindacqaddress.v4, config.bindacqaddress.v6),
         device: config.words.bindacqdevice.clone(),
         port: u16::try_from(config.integers.acquisitionport).unwrap_or(0),
+        server_port: port,
         dscp: serving::binding(config).dscp,
     };
     let mut daemon = Daemon::new(engine, server, control, asking)?;
@@ -131,6 +133,10 @@ pub(super) fn daemon(
         if !kinds.is_empty() {
             daemon.set_logs(StatLog::new(&absolute(directory), kinds, banner));
         }
+    }
+    for broadcast in &config.broadcasts {
+        let interval = TimeDelta::from_secs(i64::from(broadcast.interval));
+        daemon.engine_mut().add_broadcast(clock::both(), broadcast.to, interval);
     }
     for (configured, _) in &config.sources {
         daemon.add(&source(args, config, configured));

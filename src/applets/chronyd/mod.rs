@@ -15,7 +15,7 @@ mod commands;
 mod following;
 mod serving;
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use self::args::{Args, Parsed, Task};
@@ -31,6 +31,7 @@ use crate::driver::files::Disk;
 use crate::driver::lifecycle::{Begun, Fatal, Life, Opening, absolute};
 use crate::driver::server::Server;
 use crate::engine::access::{Network, Table};
+use crate::engine::options::Kind as SourceKind;
 use crate::report::chronyd::Check;
 use crate::report::{ErrorReport, ReportSchema};
 use crate::sys::dns::deadline_in;
@@ -445,6 +446,18 @@ fn table(rules: &[AccessRule]) -> Table<bool> {
 fn addresses(args: &Args, config: &Config, access: &Table<bool>) -> Vec<SocketAddr> {
     let port = u16::try_from(config.integers.port).unwrap_or(0);
     let allowed = |v4: bool| access.iter().any(|(network, allow)| allow && network.address().is_ipv4() == v4);
+    // peers and broadcasts speak by the server's port, and so do clients that were told to use it
+    let acquisition = config.integers.acquisitionport == config.integers.port;
+    let spoken = |v4: bool| {
+        let source = |kind: SourceKind, name: &str| match name.parse::<IpAddr>() {
+            _ if kind != SourceKind::Peer && !acquisition => false,
+            Ok(address) => address.is_ipv4() == v4,
+            Err(_) => true,
+        };
+        config.sources.iter().any(|(s, _)| source(s.kind, &s.name))
+            || config.broadcasts.iter().any(|broadcast| broadcast.to.is_ipv4() == v4)
+    };
+    let allowed = |v4: bool| allowed(v4) || spoken(v4);
     let v4 = (args.family != Some(Family::V6) && allowed(true))
         .then(|| config.bindaddress.v4.unwrap_or(Ipv4Addr::UNSPECIFIED.into()));
     let v6 = (args.family != Some(Family::V4) && allowed(false))

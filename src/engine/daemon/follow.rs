@@ -45,6 +45,13 @@ impl Engine {
         self.flush_clock();
     }
 
+    /// The machine slept: nobody knows by how much the clock is off.
+    pub(super) fn resume(&mut self, now: Now, rng: &mut dyn Rng) {
+        self.clock.lose_track(now);
+        self.log(Level::Warning, "Forward time jump detected!".to_owned());
+        self.restart(now, rng);
+    }
+
     /// All measurements are void.
     pub(super) fn restart(&mut self, now: Now, rng: &mut dyn Rng) {
         self.bank.lose_offset();

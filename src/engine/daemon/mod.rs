@@ -14,15 +14,17 @@ mod requests;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
-pub use self::names::{Family, Lookup};
+pub use self::names::Family;
 pub use self::requests::Listed;
 use super::association::{
-    Activity, Association, Change, Context, Effect, Event, Host, Notice, Port, Stamp, Start, Token,
+    Association, Broadcaster, Change, Context, Effect, Event, Host, Notice, Port, Stamp, Start, Token,
 };
 use super::bank::Bank;
 use super::clock::{Clock, ClockCommand, Jump, Manner};
 use super::measurement::{Measurement, SourceId};
-use super::options::{AuthSelectMode, Settings, Source as SourceOptions};
+use super::names::Names;
+pub use super::names::{Answer as Lookup, NameId};
+use super::options::{AuthSelectMode, Kind, Settings, Source as SourceOptions};
 use super::record::{Record, Whom};
 use super::reference::{Reference, Tracking};
 use super::rng::Rng;
@@ -38,6 +40,10 @@ const SEPARATION: f64 = 0.2;
 const LEAST_SEPARATION: f64 = 0.002;
 /// The kernel's own bound on the error grows at 500 ppm and means "unsynchronised" at 16 s: it is renewed before.
 const STATUS_INTERVAL: TimeDelta = TimeDelta::from_secs(4 * 3600);
+/// Requests after which a one-shot run gives a source up …
+const LAST_CHANCE: usize = 7;
+/// … or earlier, when so many samples cannot come together any more.
+const USABLE: usize = 3;
 /// Polls between two extra requests to a source.
 const EXTRA_EVERY: u32 = 8;
 
@@ -87,7 +93,7 @@ pub enum Input<'a> {
     /// The answer to [`Action::Resolve`].
     Resolved {
         /// Which name.
-        source: SourceId,
+        name: NameId,
         /// Its addresses, in the resolver's order, or why there are none.
         result: Lookup,
     },
@@ -122,14 +128,21 @@ pub enum Action {
         /// The socket.
         port: Port,
     },
+    /// Send a broadcast by the server's socket.
+    Broadcast {
+        /// Where to.
+        to: SocketAddr,
+        /// The packet.
+        bytes: Vec<u8>,
+    },
     /// The socket of a source is not needed any more.
     Close(SourceId),
     /// Look a name up, then report [`Input::Resolved`].
     Resolve {
-        /// For which source.
-        source: SourceId,
-        /// The name.
-        name: String,
+        /// Which name.
+        name: NameId,
+        /// What it says.
+        host: String,
         /// The only family that is wanted.
         family: Option<Family>,
     },
@@ -198,8 +211,8 @@ pub struct Engine {
     selection: Selection,
     reference: Reference,
     sources: BTreeMap<SourceId, Source>,
-    names: names::Names,
-    next_id: u32,
+    names: Names,
+    broadcasts: Vec<Broadcaster>,
     keys: KeyRing,
     host: Host,
     precision: LogInterval,
@@ -215,6 +228,8 @@ pub struct Engine {
     leap: Leap,
     /// What the last update left to be corrected.
     combined: usize,
+    /// Counts associations that came and went.
+    generation: u32,
     /// The daemon was told to end; the clock is not touched any more.
     gave_up: bool,
 }
@@ -238,8 +253,7 @@ impl Engine {
             bank,
             selection: Selection::default(),
             sources: BTreeMap::new(),
-            names: names::Names::default(),
-            next_id: 1,
+            names: Names::new(TimeDelta::from_secs_f64(f64::from(setup.settings.refresh))),
             keys: setup.keys,
             host: Host {
                 snapshot: reference.snapshot(now.clock, now.mono, precision),
@@ -258,6 +272,8 @@ impl Engine {
             learnt: setup.drift.map(|(frequency, skew)| (frequency * 1e-6, skew * 1e-6)),
             leap: Leap::None,
             combined: 0,
+            broadcasts: Vec::new(),
+            generation: 0,
             gave_up: false,
             settings: setup.settings,
         };
@@ -265,31 +281,26 @@ impl Engine {
         engine
     }
 
-    /// Adds a source with an address of its own.
+    /// Adds a source with an address of its own; `None`: another source has that address.
     pub fn add_address(
         &mut self,
         now: Now,
         address: SocketAddr,
         options: &SourceOptions,
         rng: &mut dyn Rng,
-    ) -> SourceId {
-        let id = self.fresh_id();
+    ) -> Option<SourceId> {
+        if self.sources.values().any(|s| s.association.address().ip() == address.ip()) {
+            return None;
+        }
+        let id = self.names.allocate();
         self.begin(now, id, address, options, rng);
         self.update_options();
-        id
+        Some(id)
     }
 
-    /// Adds a source that has to be looked up first.
-    pub fn add_name(&mut self, now: Now, options: &SourceOptions) -> SourceId {
-        let id = self.fresh_id();
-        self.names.add(id, options.clone(), now.mono);
-        id
-    }
-
-    fn fresh_id(&mut self) -> SourceId {
-        let id = SourceId(self.next_id);
-        self.next_id = self.next_id.wrapping_add(1);
-        id
+    /// Sends the time to an address every so often.
+    pub fn add_broadcast(&mut self, now: Now, to: SocketAddr, interval: TimeDelta) {
+        self.broadcasts.push(Broadcaster::new(to, interval, now.mono));
     }
 
     fn begin(
@@ -328,16 +339,20 @@ impl Engine {
             last_oldest: 0,
         };
         self.sources.insert(id, source);
+        self.generation = self.generation.wrapping_add(1);
     }
 
     /// Removes a source. Answers whether it was there.
     pub fn remove(&mut self, now: Now, id: SourceId, rng: &mut dyn Rng) -> bool {
-        let Some(source) = self.sources.remove(&id) else { return self.names.remove(id) };
-        self.actions.push_back(Action::Close(id));
-        let whom = source.association.address().ip();
-        self.log(Level::Info, format!("Removed source {}", named(whom, &source.name)));
-        self.selection.remove(id);
-        self.bank.remove(id);
+        let known = self.names.name_of(id).map(|(_, options, address)| (options.name.clone(), address));
+        let text = match (self.sources.get(&id), known) {
+            (Some(source), _) => named(source.association.address().ip(), &source.name),
+            (None, Some((name, _))) => format!("ID#{:010} ({name})", id.0),
+            (None, None) => return false,
+        };
+        self.log(Level::Info, format!("Removed source {text}"));
+        self.drop_association(id);
+        self.names.remove(id);
         self.update_options();
         self.select(now, None, rng);
         true
@@ -345,7 +360,9 @@ impl Engine {
 
     /// Takes an input.
     pub fn handle(&mut self, now: Now, input: Input<'_>, rng: &mut dyn Rng) {
-        self.watch_clock(now, rng);
+        if !matches!(input, Input::Suspended) {
+            self.watch_clock(now, rng);
+        }
         match input {
             Input::Timer => {}
             Input::Reply { source, bytes, received, local } => {
@@ -359,8 +376,8 @@ impl Engine {
             }
             Input::Sent { source, token, at } => self.event(now, source, Event::Sent { token, at }, rng),
             Input::NotSent { source, token } => self.event(now, source, Event::NotSent { token }, rng),
-            Input::Resolved { source, result } => self.resolved(now, source, result, rng),
-            Input::Suspended => self.restart(now, rng),
+            Input::Resolved { name, result } => self.resolved(now, name, &result, rng),
+            Input::Suspended => self.resume(now, rng),
         }
         self.run_timers(now, rng);
         self.flush_clock();
@@ -379,7 +396,9 @@ impl Engine {
     /// When [`Input::Timer`] is due.
     pub fn next_timeout(&self) -> Option<MonoTime> {
         let sources = self.sources.values().filter_map(|s| s.association.next_timeout());
-        sources.chain(self.clock.next_timeout()).chain(self.status_due).chain(self.names.next_timeout()).min()
+        let broadcasts = self.broadcasts.iter().map(Broadcaster::next_timeout);
+        let own = [self.clock.next_timeout(), self.status_due, self.names.next_timeout()];
+        sources.chain(broadcasts).chain(own.into_iter().flatten()).min()
     }
 
     /// The clock and its corrections.
@@ -422,6 +441,17 @@ impl Engine {
         self.sources.iter().map(|(id, source)| (*id, source))
     }
 
+    /// Changes whenever an association came or went.
+    pub const fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// The addresses of symmetric peers.
+    pub fn peers(&self) -> impl Iterator<Item = SocketAddr> {
+        let peers = self.sources.values().filter(|s| s.association.options().kind == Kind::Peer);
+        peers.map(|s| s.association.address())
+    }
+
     /// What the selection thinks of a source.
     pub fn shown(&self, id: SourceId) -> selection::Shown {
         self.selection.shown(id)
@@ -437,12 +467,14 @@ impl Engine {
         self.clock.next_timeout().is_some()
     }
 
-    /// Whether every source was asked in vain: no burst is under way, no name is looked up.
+    /// Whether no source can be used any more within its initial burst: too many of its requests stayed without an answer.
     pub fn has_tried_all(&self) -> bool {
-        let in_burst = |s: &Source| {
-            matches!(s.association.facts().activity, Activity::BurstOnline | Activity::BurstOffline)
+        let exhausted = |s: &Source| {
+            let asked = usize::from(s.association.facts().reach_size);
+            let may_come = LAST_CHANCE.saturating_sub(asked) + s.association.register().len();
+            asked >= LAST_CHANCE || may_come < USABLE
         };
-        !self.sources.values().any(in_burst) && self.names.has_tried_all()
+        self.sources.values().all(exhausted) && self.names.has_tried_all()
     }
 
     /// The directives in force.
@@ -459,7 +491,8 @@ impl Engine {
         }
     }
 
-    fn log(&mut self, level: Level, text: String) {
+    /// Logs a line.
+    pub fn log(&mut self, level: Level, text: String) {
         self.actions.push_back(Action::Log(level, text));
     }
 
@@ -492,14 +525,25 @@ impl Engine {
         for id in due {
             self.event(now, id, Event::Timer, rng);
         }
-        for (source, name, family) in self.names.due(now.mono) {
-            self.actions.push_back(Action::Resolve { source, name, family });
-        }
+        self.names.timer(now.mono);
+        self.follow_names(now, rng);
         self.reference.refresh_local(self.clock.timeline().estimated(now.clock), rng);
         if self.status_due.is_some_and(|due| due <= now.mono) {
             self.tell_kernel(now);
         }
         self.host.snapshot = self.snapshot(now);
+        self.broadcast(now, rng);
+    }
+
+    fn broadcast(&mut self, now: Now, rng: &mut dyn Rng) {
+        let timeline = self.clock.timeline();
+        let (keys, host, earliest) = (&self.keys, &self.host, now.mono);
+        let mut context = Context { now, timeline, keys, host, earliest, rng };
+        for broadcaster in &mut self.broadcasts {
+            if let Some((to, _, bytes)) = broadcaster.timer(&mut context) {
+                self.actions.push_back(Action::Broadcast { to, bytes: bytes.to_vec() });
+            }
+        }
     }
 
     /// Gives an event to a source and does what it asks for.
@@ -530,10 +574,16 @@ impl Engine {
                 }
                 Effect::Close => self.actions.push_back(Action::Close(id)),
                 Effect::Packet(packet) => {
+                    if packet.tests.is_synchronised() {
+                        self.names.confirmed(id);
+                    }
                     self.actions.push_back(Action::Record(Record::Measurement { whom, packet }));
                 }
                 Effect::Sample(measurement) => self.sampled(now, id, &measurement, rng),
-                Effect::Reach => self.select(now, None, rng),
+                Effect::Reach => {
+                    self.select(now, None, rng);
+                    self.judge_place(now, id, rng);
+                }
                 Effect::Notice(notice) => {
                     let level = match notice {
                         Notice::Kiss(_) | Notice::KeyMissing(_) => Level::Warning,

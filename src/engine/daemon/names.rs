@@ -1,12 +1,12 @@
-//! Sources that are names: looked up in rounds until they have their addresses.
+//! Sources that are names: their places come from [`crate::engine::names`], their associations live here.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Engine, Level, SourceId, named};
-use crate::engine::options::{Kind, Source as SourceOptions};
+use super::{Action, Engine, Level, SourceId};
+use crate::engine::names::{self, NameId};
+use crate::engine::options::Source as SourceOptions;
 use crate::engine::rng::Rng;
-use crate::types::{MonoTime, Now, TimeDelta};
+use crate::types::Now;
 
 /// An address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,144 +17,103 @@ pub enum Family {
     V6,
 }
 
-/// What looking a name up gave.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lookup {
-    /// Its addresses.
-    Found(Vec<IpAddr>),
-    /// Nothing now; worth another try.
-    Later,
-    /// There is no such name.
-    Never,
-}
-
-/// First pause between two tries, log2 s …
-const FIRST_RETRY: u32 = 1;
-/// … and the longest.
-const LAST_RETRY: u32 = 12;
-/// The longest pause, s.
-const LONGEST_RETRY: i64 = 3584;
-/// Members of one pool, at most.
-const MAX_MEMBERS: usize = 16;
-
-#[derive(Debug, Clone)]
-struct Pending {
-    options: SourceOptions,
-    tries: u32,
-    /// `None`: the answer is awaited.
-    due: Option<MonoTime>,
-}
-
-/// The names that wait for an address.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Names {
-    pending: BTreeMap<SourceId, Pending>,
-}
-
-impl Names {
-    pub(super) fn add(&mut self, id: SourceId, options: SourceOptions, now: MonoTime) {
-        self.pending.insert(id, Pending { options, tries: 0, due: Some(now) });
-    }
-
-    pub(super) fn remove(&mut self, id: SourceId) -> bool {
-        self.pending.remove(&id).is_some()
-    }
-
-    pub(super) fn next_timeout(&self) -> Option<MonoTime> {
-        self.pending.values().filter_map(|p| p.due).min()
-    }
-
-    /// The names whose turn has come.
-    pub(super) fn due(&mut self, now: MonoTime) -> Vec<(SourceId, String, Option<Family>)> {
-        let mut due = Vec::new();
-        for (id, pending) in &mut self.pending {
-            if pending.due.is_some_and(|t| t <= now) {
-                pending.due = None;
-                let family = match (pending.options.flags.ipv4, pending.options.flags.ipv6) {
-                    (true, false) => Some(Family::V4),
-                    (false, true) => Some(Family::V6),
-                    _ => None,
-                };
-                due.push((*id, pending.options.name.clone(), family));
-            }
-        }
-        due
-    }
-
-    pub(super) fn has_tried_all(&self) -> bool {
-        self.pending.values().all(|pending| pending.tries > 0 && pending.due.is_some())
-    }
-
-    /// Tries all again at once.
-    pub(super) fn hurry(&mut self, now: MonoTime) {
-        for pending in self.pending.values_mut().filter(|p| p.due.is_some()) {
-            pending.due = Some(now);
-        }
-    }
-
-    pub(super) fn options_mut(&mut self, id: SourceId) -> Option<&mut SourceOptions> {
-        self.pending.get_mut(&id).map(|pending| &mut pending.options)
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (SourceId, &SourceOptions)> {
-        self.pending.iter().map(|(id, pending)| (*id, &pending.options))
-    }
-
-    fn retry(&mut self, id: SourceId, now: MonoTime) {
-        if let Some(pending) = self.pending.get_mut(&id) {
-            pending.tries = (pending.tries + 1).min(LAST_RETRY);
-            let pause = (1i64 << (FIRST_RETRY + pending.tries - 1).min(LAST_RETRY)).min(LONGEST_RETRY);
-            pending.due = Some(now + TimeDelta::from_secs(pause));
+impl Family {
+    /// The only family that a source's options leave, if they leave but one.
+    pub fn wanted(options: &SourceOptions) -> Option<Self> {
+        match (options.flags.ipv4, options.flags.ipv6) {
+            (true, false) => Some(Self::V4),
+            (false, true) => Some(Self::V6),
+            _ => None,
         }
     }
 }
 
 impl Engine {
-    /// Sources that have no address yet.
+    /// Adds a source that has to be looked up first. Answers its places: one, or those of a pool.
+    pub fn add_name(&mut self, now: Now, options: &SourceOptions) -> Vec<SourceId> {
+        let (_, places) = self.names.add(now.mono, options);
+        places
+    }
+
+    /// Places that have no address yet, with the options of their name.
     pub fn unresolved(&self) -> impl Iterator<Item = (SourceId, &SourceOptions)> {
-        self.names.iter()
+        self.names.unresolved()
     }
 
-    /// Looks all names up again at once (`online`, `refresh`).
+    /// The name behind a source, and its options; `None`: it was configured by its address.
+    pub fn name_of(&self, id: SourceId) -> Option<(NameId, &SourceOptions)> {
+        self.names.name_of(id).map(|(name, options, _)| (name, options))
+    }
+
+    /// Looks all names without an address up again at once (`online`).
     pub fn retry_names(&mut self, now: Now) {
-        self.names.hurry(now.mono);
+        self.names.retry(now.mono);
     }
 
-    pub(super) fn resolved(&mut self, now: Now, id: SourceId, result: Lookup, rng: &mut dyn Rng) {
-        let Some(pending) = self.names.pending.get(&id) else { return };
-        let options = pending.options.clone();
-        let addresses = match result {
-            Lookup::Found(addresses) => addresses,
-            Lookup::Later => return self.names.retry(id, now.mono),
-            Lookup::Never => {
-                self.names.pending.remove(&id);
-                return self.log(Level::Warning, format!("Invalid host {}", options.name));
-            }
-        };
-        let wanted = match options.kind {
-            Kind::Pool => usize::try_from(options.maxsources).unwrap_or(MAX_MEMBERS).min(MAX_MEMBERS),
-            Kind::Server | Kind::Peer => 1,
-        };
-        let mut begun = 0;
-        for address in addresses {
-            if begun == wanted {
-                break;
-            }
-            let taken = self.sources.values().any(|s| s.association.address().ip() == address);
-            if taken {
-                continue;
-            }
-            // the first one keeps the number of the name
-            let member = if begun == 0 { id } else { self.fresh_id() };
-            let to = SocketAddr::new(address, options.port);
-            self.begin(now, member, to, &options, rng);
-            self.log(Level::Info, format!("Added source {}", named(address, &options.name)));
-            begun += 1;
+    /// Looks all names up again at once (`refresh`).
+    pub fn refresh_names(&mut self, now: Now) {
+        self.names.refresh_all(now.mono);
+    }
+
+    pub(super) fn resolved(&mut self, now: Now, name: NameId, answer: &names::Answer, rng: &mut dyn Rng) {
+        let used: Vec<IpAddr> = self.sources.values().map(|s| s.association.address().ip()).collect();
+        self.names.resolved(now.mono, name, answer, &|address| used.contains(&address));
+        self.follow_names(now, rng);
+    }
+
+    /// A source answered, or is bad or dead: its name hears of it.
+    pub(super) fn judge_place(&mut self, now: Now, id: SourceId, rng: &mut dyn Rng) {
+        let Some(source) = self.sources.get(&id) else { return };
+        if source.association.facts().unreachable >= DEAD_POLLS || self.selection.is_replaceable(id) {
+            self.names.replace(now.mono, id, rng);
+            self.follow_names(now, rng);
         }
-        if begun == 0 {
-            return self.names.retry(id, now.mono);
+    }
+
+    /// Does what the names ask for.
+    pub(super) fn follow_names(&mut self, now: Now, rng: &mut dyn Rng) {
+        let mut changed = false;
+        while let Some(effect) = self.names.poll() {
+            match effect {
+                names::Effect::Resolve { name, host } => {
+                    let family = self.names.options(name).and_then(Family::wanted);
+                    self.actions.push_back(Action::Resolve { name, host, family });
+                }
+                names::Effect::Assign { source, address } => {
+                    self.assign(now, source, address, rng);
+                    changed = true;
+                }
+                names::Effect::Remove { source } => {
+                    self.drop_association(source);
+                    changed = true;
+                }
+                names::Effect::Notice(notice) => self.log(Level::Warning, notice.text()),
+            }
         }
-        self.names.pending.remove(&id);
-        self.update_options();
+        if changed {
+            self.update_options();
+            self.select(now, None, rng);
+        }
+    }
+
+    fn assign(&mut self, now: Now, id: SourceId, address: SocketAddr, rng: &mut dyn Rng) {
+        let Some(options) = self.names.name_of(id).map(|(_, options, _)| options.clone()) else { return };
+        self.drop_association(id);
+        self.begin(now, id, address, &options, rng);
+    }
+
+    /// Forgets the association of a place. Answers whether there was one.
+    pub(super) fn drop_association(&mut self, id: SourceId) -> bool {
+        let there = self.sources.remove(&id).is_some();
+        if there {
+            self.generation = self.generation.wrapping_add(1);
+            self.actions.push_back(Action::Close(id));
+            self.selection.remove(id);
+            self.bank.remove(id);
+        }
+        there
     }
 }
+
+/// A source that did not answer so often in a row is dead.
+const DEAD_POLLS: u32 = 8;

@@ -35,7 +35,7 @@ impl Engine {
     /// All sources in the order in which they were added.
     pub fn listed(&self) -> impl Iterator<Item = Listed<'_>> {
         let mut known = self.sources.iter().peekable();
-        let mut names = self.names.iter().peekable();
+        let mut names = self.names.unresolved().peekable();
         std::iter::from_fn(move || {
             let name_is_first = match (known.peek(), names.peek()) {
                 (Some((known, _)), Some((name, _))) => name < known,
@@ -52,7 +52,7 @@ impl Engine {
 
     /// How many sources there are.
     pub fn count(&self) -> usize {
-        self.sources.len() + self.names.iter().count()
+        self.sources.len() + self.names.unresolved().count()
     }
 
     /// The reference ID that stands for an address.
@@ -73,10 +73,7 @@ impl Engine {
         options: &SourceOptions,
         rng: &mut dyn Rng,
     ) -> Option<SourceId> {
-        if self.sources.values().any(|s| s.association.address().ip() == address.ip()) {
-            return None;
-        }
-        let id = self.add_address(now, address, options, rng);
+        let id = self.add_address(now, address, options, rng)?;
         self.log(Level::Info, format!("Added source {}", named(address.ip(), &options.name)));
         Some(id)
     }

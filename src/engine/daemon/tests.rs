@@ -72,6 +72,8 @@ struct World {
     base_delay: f64,
     jitter: f64,
     gave_up: bool,
+    broadcasts: u32,
+    resolver: Vec<IpAddr>,
 }
 
 fn address(n: u8) -> SocketAddr {
@@ -113,6 +115,8 @@ impl World {
             base_delay: 100e-6,
             jitter: 100e-6,
             gave_up: false,
+            broadcasts: 0,
+            resolver: Vec::new(),
         }
     }
 
@@ -129,7 +133,7 @@ impl World {
         }
         let id = self.engine.add_address(self.kernel.at(self.truth), address(n), &source, &mut self.rng);
         self.act();
-        id
+        id.expect("one source at each address")
     }
 
     fn delay(&mut self) -> i64 {
@@ -171,7 +175,13 @@ impl World {
                 Action::Log(_, text) => self.log.push(text),
                 Action::Drift(frequency, skew) => self.drift = Some((frequency, skew)),
                 Action::GiveUp => self.gave_up = true,
-                Action::Clock(_) | Action::Close(_) | Action::Resolve { .. } | Action::Record(_) => {}
+                Action::Broadcast { .. } => self.broadcasts += 1,
+                Action::Resolve { name, .. } => {
+                    let result = Lookup::Addresses(self.resolver.clone());
+                    let now = self.kernel.at(self.truth);
+                    self.engine.handle(now, Input::Resolved { name, result }, &mut self.rng);
+                }
+                Action::Clock(_) | Action::Close(_) | Action::Record(_) => {}
             }
         }
     }
@@ -350,20 +360,82 @@ fn the_same_inputs_give_the_same_actions() {
 fn names_are_tried_again() {
     let mut world = World::new(0.0, 0.0, Settings::default());
     let now = world.kernel.at(0);
-    let id = world.engine.add_name(now, &SourceOptions::new(Kind::Server, "ntp.example"));
+    let [id] = world.engine.add_name(now, &SourceOptions::new(Kind::Server, "ntp.example"))[..] else {
+        panic!()
+    };
     let mut asked = Vec::new();
     for second in 0..40 {
         world.truth = second * 1_000_000_000;
         let now = world.kernel.at(world.truth);
         world.engine.handle(now, Input::Timer, &mut world.rng);
         while let Some(action) = world.engine.poll() {
-            if let Action::Resolve { source, .. } = action {
+            if let Action::Resolve { name, .. } = action {
                 asked.push(second);
-                let result = if second < 20 { Lookup::Later } else { Lookup::Found(vec![address(9).ip()]) };
-                world.engine.handle(now, Input::Resolved { source, result }, &mut world.rng);
+                let result =
+                    if second < 20 { Lookup::Later } else { Lookup::Addresses(vec![address(9).ip()]) };
+                world.engine.handle(now, Input::Resolved { name, result }, &mut world.rng);
             }
         }
     }
     assert_eq!(asked, [0, 2, 6, 14, 30]);
     assert_eq!(world.engine.sources().map(|(id, _)| id).collect::<Vec<_>>(), [id]);
+}
+
+#[test]
+fn a_pool_fills_its_places_and_replaces_the_dead() {
+    let mut world = World::new(0.0, 0.0, Settings::default());
+    for n in 1..=6 {
+        world.remotes.insert(address(n), Remote { ahead: 0.0, up: true });
+    }
+    let mut pool = SourceOptions::new(Kind::Pool, "pool.example");
+    pool.maxsources = 2;
+    pool.flags.iburst = true;
+    assert_eq!(world.engine.add_name(world.kernel.at(0), &pool).len(), 4);
+    world.resolver = (1..=6).map(|n| address(n).ip()).collect();
+    world.run_until(600);
+    let members = |world: &World| -> Vec<IpAddr> {
+        world.engine.sources().map(|(_, s)| s.association.address().ip()).collect()
+    };
+    let before = members(&world);
+    assert_eq!(before.len(), 2, "{before:?}");
+    world.remotes.get_mut(&SocketAddr::new(before[0], 123)).unwrap().up = false;
+    world.run_until(20_000);
+    let after = members(&world);
+    assert!(after.len() == 2 && !after.contains(&before[0]) && after.contains(&before[1]), "{after:?}");
+    assert!(world.log.iter().any(|line| line.starts_with(&format!("Source {} replaced with", before[0]))));
+}
+
+#[test]
+fn no_address_is_asked_twice() {
+    let mut world = World::new(0.0, 0.0, Settings::default());
+    world.server(1, 0.0, "");
+    let now = world.kernel.at(0);
+    let again = SourceOptions::new(Kind::Server, "10.0.0.1");
+    let mut other_port = address(1);
+    other_port.set_port(124);
+    assert_eq!(world.engine.add_address(now, other_port, &again, &mut world.rng), None);
+}
+
+#[test]
+fn broadcasts_leave_once_the_clock_is_synchronised() {
+    let mut world = World::new(0.0, 0.0, Settings::default());
+    world.server(1, 0.0, "iburst");
+    let to = SocketAddr::from(([10, 0, 0, 255], 123));
+    world.engine.add_broadcast(world.kernel.at(0), to, TimeDelta::from_secs(30));
+    world.run_until(301);
+    assert!((8..=10).contains(&world.broadcasts), "{}", world.broadcasts);
+}
+
+#[test]
+fn after_a_sleep_everything_is_measured_anew() {
+    let mut world = World::new(0.0, 10.0, Settings { makestep: Some((0.1, -1)), ..Settings::default() });
+    world.server(1, 0.0, "iburst");
+    world.run_until(3000);
+    let setting = world.kernel.setting;
+    world.kernel.change(world.truth, setting, TimeDelta::from_millis(-700));
+    let now = world.kernel.at(world.truth);
+    world.engine.handle(now, Input::Suspended, &mut world.rng);
+    world.run_until(6000);
+    assert!(world.log.contains(&"Forward time jump detected!".to_owned()), "{:?}", world.log);
+    assert!(world.error().abs() < 1e-3, "{}", world.error());
 }
