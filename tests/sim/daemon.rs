@@ -175,7 +175,8 @@ impl Node for Daemon {
             },
         );
         for (host_id, options) in &self.config.sources {
-            let id = engine.add_address(now, address(*host_id), options, host.rng);
+            let id =
+                engine.add_address(now, address(*host_id), options, host.rng).expect("an address of its own");
             self.hosts.insert(id, *host_id);
         }
         self.engine = Some(engine);
