@@ -147,7 +147,8 @@ impl Daemon {
                 Action::Drift(frequency, skew) => self.drift = Some((frequency, skew)),
                 Action::GiveUp => self.gave_up = true,
                 Action::Record(Record::Statistics(_)) => self.samples += 1,
-                Action::Clock(ClockCommand::Tai(_)) | Action::Resolve { .. } | Action::Record(_) => {}
+                // files, names and broadcasts are of no interest here
+                _ => {}
             }
         }
     }
