@@ -187,7 +187,7 @@ fn config(host: &Host, kind: Kind, setup: &Setup) -> String {
 }
 
 /// What OpenNTPD wants to find: its user, an empty folder owned by root, and one for its state.
-fn openntpd_user(host: &Host) {
+pub(crate) fn openntpd_user(host: &Host) {
     host.own_etc();
     let ran = host.sh(
         "mount -t tmpfs tmpfs /var/lib && mkdir -p /var/lib/openntpd/db /var/lib/openntpd/run /run/openntpd && \

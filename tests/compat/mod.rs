@@ -39,3 +39,4 @@ mod ntpd;
 mod ntpdate;
 pub(crate) mod peer;
 mod responder;
+mod server;

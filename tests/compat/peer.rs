@@ -41,6 +41,8 @@ pub(crate) enum Package {
     Ntpdate428,
     /// NTPsec's ntpd, ntpq ….
     Ntpsec,
+    /// NTPsec's ntpdig.
+    NtpsecNtpdig,
     /// OpenNTPD.
     Openntpd,
 }
@@ -54,6 +56,7 @@ impl Package {
             Self::Ntp428 => "ntp@bullseye",
             Self::Ntpdate428 => "ntpdate@bullseye",
             Self::Ntpsec => "ntpsec",
+            Self::NtpsecNtpdig => "ntpsec-ntpdig",
             Self::Openntpd => "openntpd",
         }
     }
