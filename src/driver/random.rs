@@ -20,7 +20,7 @@ impl KernelRng {
 impl Rng for KernelRng {
     fn next_u64(&mut self) -> u64 {
         if self.pool.is_empty() {
-            let mut bytes = [0; 128];
+            let mut bytes = [0; 1024];
             self.failed |= random::fill(&mut bytes).is_err();
             self.pool.extend(bytes.as_chunks::<8>().0.iter().map(|c| u64::from_ne_bytes(*c)));
         }

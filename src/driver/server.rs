@@ -305,7 +305,7 @@ impl Server {
         engine.prepare(now);
         let mut leaves = Now { clock: now, mono: clock::mono() };
         let mut stamped = false;
-        for datagram in incoming.datagrams() {
+        for (datagram, sender) in incoming.packets() {
             let stamp = match datagram.stamp {
                 StampSource::Kernel => Stamp::Kernel,
                 StampSource::Daemon => Stamp::Daemon,
@@ -317,16 +317,18 @@ impl Server {
                 other(socket, &datagram);
                 continue;
             }
-            match engine.answer(&Request { bytes, from, received, stamp }, leaves, rng) {
-                Ok(reply) => {
-                    if outgoing.push(&reply, datagram.from, datagram.to).is_ok() {
-                        if reply.wants_stamp {
-                            outgoing.stamp_last();
-                            stamped = true;
-                        }
-                        // the packets before it leave first
-                        leaves.clock = leaves.clock + *per_send;
+            let Some(room) = outgoing.room().and_then(|room| room.first_chunk_mut()) else { break };
+            match engine.answer_into(&Request { bytes, from, received, stamp }, leaves, rng, room) {
+                // port 0 cannot be sent to: a forged source
+                Ok(_) if from.port() == 0 => {}
+                Ok(answer) => {
+                    outgoing.commit(answer.len, sender, datagram.to);
+                    if answer.wants_stamp {
+                        outgoing.stamp_last();
+                        stamped = true;
                     }
+                    // the packets before it leave first
+                    leaves.clock = leaves.clock + *per_send;
                 }
                 Err(Silence::Length | Silence::Version | Silence::Mode) => other(socket, &datagram),
                 Err(_) => {}

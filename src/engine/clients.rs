@@ -410,12 +410,12 @@ impl ClientLog {
     }
 
     /// Counts a packet of an address that may ask, and decides whether it is answered.
-    #[inline]
+    #[inline(always)]
     pub fn hit(&mut self, kind: Kind, address: IpAddr, now: MonoTime, rng: &mut dyn Rng) -> Verdict {
         let now = ticks(now);
         let limit = match kind {
-            Kind::Ntp => self.ntp_limit,
-            Kind::Command => self.command_limit,
+            Kind::Ntp => self.ntp_limit.as_ref(),
+            Kind::Command => self.command_limit.as_ref(),
         };
         let tokens = limit.map_or(0, |limit| limit.full);
         let entry = match (kind, address) {
@@ -428,7 +428,7 @@ impl ClientLog {
         let mut record = Record::unpack(*words);
         let elapsed = now.wrapping_sub(record.last);
         record.hit(now);
-        let verdict = match &limit {
+        let verdict = match limit {
             None => Verdict::Serve,
             Some(limit) => record.charge(elapsed, limit, rng),
         };

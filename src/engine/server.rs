@@ -186,19 +186,26 @@ impl Deref for Reply {
     }
 }
 
-impl Reply {
-    fn new(header: &Header, wants_stamp: bool) -> Self {
-        let mut bytes = [0; MAX_REPLY];
-        bytes[..HEADER_LEN].copy_from_slice(&header.emit());
-        Self { bytes, len: HEADER_LEN, wants_stamp }
-    }
+/// How long a reply is that was written to a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// Its length in bytes.
+    pub len: usize,
+    /// As [`Reply::wants_stamp`].
+    pub wants_stamp: bool,
+}
 
-    fn append(&mut self, bytes: &[u8]) {
-        for (slot, byte) in self.bytes.iter_mut().skip(self.len).zip(bytes) {
-            *slot = *byte;
-        }
-        self.len = (self.len + bytes.len()).min(self.bytes.len());
-    }
+/// The stamps of a reply.
+struct Stamps {
+    origin: NtpTimestamp,
+    receive: NtpTimestamp,
+    transmit: NtpTimestamp,
+}
+
+/// The N-th group of eight bytes of a packet: a time stamp.
+#[inline]
+fn stamp_at<const N: usize>(head: &[u8; HEADER_LEN]) -> NtpTimestamp {
+    NtpTimestamp::from_bits(head.as_chunks::<8>().0.get(N).map_or(0, |stamp| u64::from_be_bytes(*stamp)))
 }
 
 /// What was done since the start.
@@ -246,11 +253,11 @@ pub struct Server {
     pub access: Table<bool>,
     /// Keys that clients may use.
     pub keys: KeyRing,
-    least_poll: Option<LogInterval>,
+    least_poll: LogInterval,
     memory: Option<Memory>,
     snapshot: Snapshot,
     /// The reply's fields at the last [`Server::prepare`].
-    header: Header,
+    template: [u8; HEADER_LEN],
     /// The bits of a stamp below the precision, but the lowest.
     below: u64,
     reference: NtpTimestamp,
@@ -289,10 +296,10 @@ impl Server {
         let mut new = Self {
             access: Table::new(),
             keys: KeyRing::default(),
-            least_poll: remembering.ntp.map(|limit| LogInterval::from_log2(limit.interval)),
+            least_poll: LogInterval::from_log2(remembering.ntp.map_or(i8::MIN, |limit| limit.interval)),
             memory,
             snapshot,
-            header: snapshot.header(Timestamp::UNIX_EPOCH),
+            template: [0; HEADER_LEN],
             below: 0,
             reference: NtpTimestamp::ZERO,
             counters: Counters::default(),
@@ -321,23 +328,40 @@ impl Server {
 
     /// Brings what grows with time up to date; once for all requests that are answered together.
     pub fn prepare(&mut self, now: Timestamp) {
-        self.header = Header { reference: self.reference, ..self.snapshot.header(now) };
+        self.template = Header { reference: self.reference, ..self.snapshot.header(now) }.emit();
     }
 
     /// The reply to a request, as of the last [`Self::prepare`]; it leaves at `now`.
     ///
+    /// # Errors
+    /// Why there is none.
+    pub fn answer(&mut self, request: &Request<'_>, now: Now, rng: &mut dyn Rng) -> Result<Reply, Silence> {
+        let mut bytes = [0; MAX_REPLY];
+        let Answer { len, wants_stamp } = self.answer_into(request, now, rng, &mut bytes)?;
+        Ok(Reply { bytes, len, wants_stamp })
+    }
+
+    /// As [`Self::answer`], into a buffer of the caller: the server's path, at some hundred instructions a packet.
+    ///
     /// Both stamps get random bits below the precision, so that they tell no more than the clock does.
     ///
     /// # Errors
-    /// Why there is none.
-    #[inline]
-    pub fn answer(&mut self, request: &Request<'_>, now: Now, rng: &mut dyn Rng) -> Result<Reply, Silence> {
+    /// Why there is none; the buffer may have been written to.
+    #[inline(always)]
+    pub fn answer_into(
+        &mut self,
+        request: &Request<'_>,
+        now: Now,
+        rng: &mut dyn Rng,
+        out: &mut [u8; MAX_REPLY],
+    ) -> Result<Answer, Silence> {
         let bytes = request.bytes;
-        if bytes.len() > MAX_REQUEST || !bytes.len().is_multiple_of(4) {
+        let Some(head) = bytes.first_chunk::<HEADER_LEN>() else { return Err(Silence::Length) };
+        if bytes.len() > MAX_REQUEST || bytes.len() & 3 != 0 {
             return Err(Silence::Length);
         }
-        let asked = Header::parse(bytes).map_err(|_| Silence::Length)?;
-        let mode = reply_mode(&asked, request.from.port())?;
+        let version = Version::from_bits(head[0] >> 3);
+        let mode = reply_mode(version, Mode::from_bits(head[0]), request.from.port())?;
         let address = request.from.ip().to_canonical();
         if self.access.find(address) != Some(true) {
             return Err(Silence::Access);
@@ -352,56 +376,60 @@ impl Server {
             return Err(Silence::Limited);
         }
         let key = if bytes.len() == HEADER_LEN { None } else { self.verified(bytes)? };
-        let mut random = rng.next_u64();
-        let mut blurred = |t: Timestamp| {
-            let stamp = NtpTimestamp::from_timestamp(t).to_bits() & !(self.below | 1);
-            random = random.rotate_left(32);
-            NtpTimestamp::from_bits(stamp | random & self.below)
-        };
-        let receive = blurred(self.snapshot.served(request.received));
-        let receive = NtpTimestamp::from_bits(receive.to_bits() | 1);
-        let transmit = blurred(self.snapshot.served(now.clock));
+        let random = rng.next_u64();
+        let above = !(self.below | 1);
+        let receive = NtpTimestamp::from_timestamp(self.snapshot.served(request.received)).to_bits();
+        let receive = NtpTimestamp::from_bits(receive & above | random & self.below | 1);
+        let transmit = NtpTimestamp::from_timestamp(self.snapshot.served(now.clock)).to_bits();
+        let transmit = NtpTimestamp::from_bits(transmit & above | random.rotate_left(32) & self.below);
         // the random bits must not turn a short stay into a negative one
         let transmit = if is_before(transmit, receive) {
             NtpTimestamp::from_bits(receive.to_bits().wrapping_add(1))
         } else {
             transmit
         };
-        let mut reply = Header {
-            version: asked.version,
-            mode,
-            poll: self.least_poll.map_or(asked.poll, |least| asked.poll.max(least)),
-            origin: asked.transmit,
-            receive,
-            transmit,
-            ..self.header
-        };
+        out[..HEADER_LEN].copy_from_slice(&self.template);
+        out[0] = out[0] & 0xc0 | version.get() << 3 | mode.to_bits();
+        let poll = LogInterval::from_log2(i8::from_be_bytes([head[2]])).max(self.least_poll);
+        out[2] = poll.log2().to_be_bytes()[0];
+        let mut stamps = Stamps { origin: stamp_at::<5>(head), receive, transmit };
         let mut wants_stamp = false;
         let mut stamp = Stamp::Daemon;
         if verdict == Verdict::Kiss {
-            reply.leap = Leap::Unsynchronised;
-            reply.stratum = Stratum::UNSPECIFIED;
-            reply.refid = Kiss::Rate.to_refid();
-        } else if asked.version == Version::V4
-            && asked.origin.to_bits() & 1 == 1
-            && asked.receive != asked.transmit
+            out[0] |= Leap::Unsynchronised.to_bits() << 6;
+            out[1] = Stratum::UNSPECIFIED.get();
+            out[12..16].copy_from_slice(&Kiss::Rate.to_refid().to_bytes());
+        } else if head[31] & 1 == 1
+            && version == Version::V4
+            && stamp_at::<4>(head) != stamp_at::<5>(head)
             && let Some(memory) = &mut self.memory
         {
             wants_stamp = true;
-            if let Some(told) = interleave(&mut memory.pairs, &asked, &mut reply) {
+            if let Some(told) = interleave(&mut memory.pairs, head, &mut stamps) {
                 self.counters.interleaved += 1;
                 stamp = told;
             }
         }
-        let mut reply = Reply::new(&reply, wants_stamp);
+        out[24..32].copy_from_slice(&stamps.origin.to_bits().to_be_bytes());
+        out[32..40].copy_from_slice(&stamps.receive.to_bits().to_be_bytes());
+        out[40..48].copy_from_slice(&stamps.transmit.to_bits().to_be_bytes());
+        let mut len = HEADER_LEN;
         if let Some(key) = key {
-            let length = DigestLength::of(asked.version, Dialect::Chrony);
-            let mac = self.keys.sign(key, &reply, length).map_err(|_| Silence::Mac)?;
-            reply.append(&mac);
-            self.counters.authenticated += 1;
+            len += self.sign(key, version, out)?;
         }
         self.count(request.stamp, stamp);
-        Ok(reply)
+        Ok(Answer { len, wants_stamp })
+    }
+
+    /// Appends a MAC to the header of a reply; answers how long it is.
+    #[cold]
+    fn sign(&mut self, key: KeyId, version: Version, out: &mut [u8; MAX_REPLY]) -> Result<usize, Silence> {
+        let length = DigestLength::of(version, Dialect::Chrony);
+        let (header, room) = out.split_at_mut(HEADER_LEN);
+        let mac = self.keys.sign(key, header, length).map_err(|_| Silence::Mac)?;
+        room.get_mut(..mac.len()).ok_or(Silence::Mac)?.copy_from_slice(&mac);
+        self.counters.authenticated += 1;
+        Ok(mac.len())
     }
 
     /// The key that authenticates a request which is more than a header.
@@ -480,23 +508,24 @@ impl Server {
 
 /// The mode of the reply, for a version and mode that are a request.
 #[inline]
-fn reply_mode(asked: &Header, port: u16) -> Result<Mode, Silence> {
-    if !(1..=4).contains(&asked.version.get()) {
+fn reply_mode(version: Version, mode: Mode, port: u16) -> Result<Mode, Silence> {
+    if !(1..=4).contains(&version.get()) {
         return Err(Silence::Version);
     }
-    match asked.mode {
+    match mode {
         Mode::Client => Ok(Mode::Server),
         Mode::SymmetricActive => Ok(Mode::SymmetricPassive),
         // NTPv1 clients know no modes; the port tells them from servers
-        Mode::Reserved if asked.version == Version::from_bits(1) && port != NTP_PORT => Ok(Mode::Server),
+        Mode::Reserved if version == Version::from_bits(1) && port != NTP_PORT => Ok(Mode::Server),
         _ => Err(Silence::Mode),
     }
 }
 
 /// Keeps the reply's pair of stamps and, when the request names one that is held, puts that one's transmit stamp into the
 /// reply. Answers who took that stamp, if so.
-fn interleave(pairs: &mut Pairs, asked: &Header, reply: &mut Header) -> Option<Stamp> {
-    let earlier = pairs.take(asked.origin);
+#[cold]
+fn interleave(pairs: &mut Pairs, asked: &[u8; HEADER_LEN], reply: &mut Stamps) -> Option<Stamp> {
+    let earlier = pairs.take(stamp_at::<3>(asked));
     // two requests of one moment: the pairs must not be mistaken for each other
     for _ in 0..NEIGHBOURS {
         if !pairs.holds(reply.receive) {
@@ -506,7 +535,7 @@ fn interleave(pairs: &mut Pairs, asked: &Header, reply: &mut Header) -> Option<S
     }
     pairs.keep(reply.receive, NtpTimestamp::from_bits(reply.transmit.to_bits() & !BY_KERNEL));
     let transmit = earlier?;
-    reply.origin = asked.receive;
+    reply.origin = stamp_at::<4>(asked);
     reply.transmit = transmit;
     Some(if transmit.to_bits() & BY_KERNEL == 0 { Stamp::Daemon } else { Stamp::Kernel })
 }

@@ -30,16 +30,38 @@ struct Frames<const N: usize> {
 
 impl<const N: usize> Frames<N> {
     fn new(count: usize, payload_len: usize) -> Self {
-        Self {
-            payload_len,
-            payloads: vec![0; count * payload_len].into(),
+        let mut frames = Self {
+            payload_len: payload_len.max(1),
+            payloads: vec![0; count * payload_len.max(1)].into(),
             names: vec![Name::empty(); count].into(),
             controls: vec![Control::new(); count].into(),
             parts: vec![message::part_to_send(&[]); count].into(),
             headers: vec![mmsghdr { msg_hdr: message::empty_header(), msg_len: 0 }; count].into(),
             filled: 0,
+        };
+        // the buffers never move: the pointers stay good as long as the frames live
+        let payloads = frames.payloads.chunks_exact_mut(frames.payload_len);
+        let buffers = frames.names.iter_mut().zip(frames.controls.iter_mut()).zip(payloads);
+        let slots = frames.headers.iter_mut().zip(frames.parts.iter_mut());
+        for ((header, part), ((name, control), payload)) in slots.zip(buffers) {
+            *part = iovec { iov_base: payload.as_mut_ptr().cast(), iov_len: payload.len() };
+            let header = &mut header.msg_hdr;
+            header.msg_name = name.as_mut_ptr();
+            header.msg_namelen = Name::room();
+            header.msg_iov = ptr::from_mut(part);
+            header.msg_iovlen = 1;
+            header.msg_control = control.as_mut_ptr();
+            header.msg_controllen = N as _;
         }
+        frames
     }
+}
+
+/// The sender of a received packet, as the kernel wrote it.
+#[derive(Clone, Copy)]
+pub struct Sender<'b> {
+    name: &'b Name,
+    len: libc::socklen_t,
 }
 
 /// Room for received packets.
@@ -57,6 +79,12 @@ impl ReceiveBatch {
 
     /// The packets of the last [`UdpSocket::receive_batch`].
     pub fn datagrams(&self) -> impl Iterator<Item = Datagram<'_>> {
+        self.packets().map(|(datagram, _)| datagram)
+    }
+
+    /// As [`Self::datagrams`], each with its sender for [`SendBatch::commit`].
+    #[inline(always)]
+    pub fn packets(&self) -> impl Iterator<Item = (Datagram<'_>, Sender<'_>)> {
         let slots = self
             .frames
             .headers
@@ -64,11 +92,12 @@ impl ReceiveBatch {
             .zip(&self.frames.names)
             .zip(&self.frames.controls)
             .take(self.frames.filled);
-        slots.zip(self.frames.payloads.chunks_exact(self.frames.payload_len.max(1))).filter_map(
+        slots.zip(self.frames.payloads.chunks_exact(self.frames.payload_len)).filter_map(
             |(((header, name), control), payload)| {
                 let said = control.decode(message::count(header.msg_hdr.msg_controllen));
                 let len = usize::try_from(header.msg_len).unwrap_or(0).min(payload.len());
-                Some(Datagram {
+                let sender = Sender { name, len: header.msg_hdr.msg_namelen };
+                let datagram = Datagram {
                     bytes: payload.get(..len).unwrap_or_default(),
                     truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
                     from: name.decode(header.msg_hdr.msg_namelen)?,
@@ -76,7 +105,8 @@ impl ReceiveBatch {
                     interface: said.interface,
                     received: said.stamp.unwrap_or(self.read_at),
                     stamp: if said.stamp.is_some() { StampSource::Kernel } else { StampSource::Daemon },
-                })
+                };
+                Some((datagram, sender))
             },
         )
     }
@@ -86,22 +116,14 @@ impl ReceiveBatch {
         self.read_at
     }
 
-    /// Points every header at its buffers, with their full lengths.
+    /// Gives the buffers that were used their full lengths again.
     fn arm(&mut self) {
-        let payloads = self.frames.payloads.chunks_exact_mut(self.frames.payload_len.max(1));
-        let buffers = self.frames.names.iter_mut().zip(self.frames.controls.iter_mut()).zip(payloads);
-        let slots = self.frames.headers.iter_mut().zip(self.frames.parts.iter_mut());
-        for ((header, part), ((name, control), payload)) in slots.zip(buffers) {
-            *part = iovec { iov_base: payload.as_mut_ptr().cast(), iov_len: payload.len() };
+        for header in self.frames.headers.iter_mut().take(self.frames.filled) {
             let header = &mut header.msg_hdr;
-            header.msg_name = name.as_mut_ptr();
             header.msg_namelen = Name::room();
-            header.msg_iov = ptr::from_mut(part);
-            header.msg_iovlen = 1;
-            header.msg_control = control.as_mut_ptr();
             header.msg_controllen = RECEIVE_CONTROL as _;
-            header.msg_flags = 0;
         }
+        self.frames.filled = 0;
     }
 }
 
@@ -112,10 +134,8 @@ pub struct SendBatch {
 }
 
 /// What was put into a place of the batch.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Slot {
-    len: usize,
-    to: SocketAddr,
     from: Option<IpAddr>,
     stamp: bool,
 }
@@ -143,9 +163,7 @@ pub struct Sent {
 impl SendBatch {
     /// Room for `count` packets of at most `payload_len` bytes.
     pub fn new(count: usize, payload_len: usize) -> Self {
-        let to = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
-        let nobody = Slot { len: 0, to, from: None, stamp: false };
-        Self { frames: Frames::new(count, payload_len), slots: vec![nobody; count].into() }
+        Self { frames: Frames::new(count, payload_len), slots: vec![Slot::default(); count].into() }
     }
 
     /// Copies a packet in; `from` is the address of ours that it leaves from.
@@ -159,19 +177,58 @@ impl SendBatch {
         if bytes.len() > self.frames.payload_len {
             return Err(Refused::TooLong);
         }
-        let start = self.frames.filled * self.frames.payload_len;
-        let slot = self.slots.get_mut(self.frames.filled).ok_or(Refused::Full)?;
-        let room = self.frames.payloads.get_mut(start..start + bytes.len()).ok_or(Refused::Full)?;
-        room.copy_from_slice(bytes);
-        *slot = Slot { len: bytes.len(), to, from, stamp: false };
-        self.frames.filled += 1;
+        let (name, len) = Name::of(to);
+        self.room().and_then(|room| room.get_mut(..bytes.len())).ok_or(Refused::Full)?.copy_from_slice(bytes);
+        self.commit(bytes.len(), Sender { name: &name, len }, from);
         Ok(())
+    }
+
+    /// The buffer of the next packet, for [`Self::commit`]; `None`: send the batch first.
+    #[inline]
+    pub fn room(&mut self) -> Option<&mut [u8]> {
+        let start = self.frames.filled * self.frames.payload_len;
+        self.frames.payloads.get_mut(start..start + self.frames.payload_len)
+    }
+
+    /// Takes the first `len` bytes of [`Self::room`] as a packet; `from` is the address of ours that it leaves from.
+    #[inline(always)]
+    pub fn commit(&mut self, len: usize, to: Sender<'_>, from: Option<IpAddr>) {
+        let place = self.frames.filled;
+        let (Some(header), Some(part)) =
+            (self.frames.headers.get_mut(place), self.frames.parts.get_mut(place))
+        else {
+            return;
+        };
+        let (Some(name), Some(control), Some(slot)) = (
+            self.frames.names.get_mut(place),
+            self.frames.controls.get_mut(place),
+            self.slots.get_mut(place),
+        ) else {
+            return;
+        };
+        part.iov_len = len.min(self.frames.payload_len);
+        *name = *to.name;
+        header.msg_hdr.msg_namelen = to.len;
+        header.msg_hdr.msg_controllen = control.encode(from, false) as _;
+        *slot = Slot { from, stamp: false };
+        self.frames.filled += 1;
     }
 
     /// Has the kernel tell when the last packet that was put in leaves ([`UdpSocket::transmitted`]); not on Linux before 4.7.
     pub fn stamp_last(&mut self) {
-        if let Some(slot) = self.frames.filled.checked_sub(1).and_then(|last| self.slots.get_mut(last)) {
+        let Some(last) = self.frames.filled.checked_sub(1) else { return };
+        if let Some(slot) = self.slots.get_mut(last) {
             slot.stamp = true;
+        }
+        self.encode(last, true);
+    }
+
+    /// Writes the control messages of a packet anew.
+    fn encode(&mut self, place: usize, stamp: bool) {
+        if let (Some(header), Some(control), Some(slot)) =
+            (self.frames.headers.get_mut(place), self.frames.controls.get_mut(place), self.slots.get(place))
+        {
+            header.msg_hdr.msg_controllen = control.encode(slot.from, slot.stamp && stamp) as _;
         }
     }
 
@@ -184,38 +241,6 @@ impl SendBatch {
     pub fn is_empty(&self) -> bool {
         self.frames.filled == 0
     }
-
-    fn payload(&self, index: usize) -> &[u8] {
-        let start = index * self.frames.payload_len;
-        self.slots
-            .get(index)
-            .and_then(|slot| self.frames.payloads.get(start..start + slot.len))
-            .unwrap_or_default()
-    }
-
-    /// Points the headers of the packets at their buffers.
-    fn arm(&mut self, stamps: bool) {
-        let payloads = self.frames.payloads.chunks_exact(self.frames.payload_len.max(1));
-        let buffers = self.frames.names.iter_mut().zip(self.frames.controls.iter_mut()).zip(payloads);
-        let slots = self
-            .frames
-            .headers
-            .iter_mut()
-            .zip(self.frames.parts.iter_mut())
-            .zip(&self.slots)
-            .take(self.frames.filled);
-        for (((header, part), slot), ((name, control), payload)) in slots.zip(buffers) {
-            *part = message::part_to_send(payload.get(..slot.len).unwrap_or_default());
-            let header = &mut header.msg_hdr;
-            (*name, header.msg_namelen) = Name::of(slot.to);
-            header.msg_name = name.as_mut_ptr();
-            header.msg_iov = ptr::from_mut(part);
-            header.msg_iovlen = 1;
-            let len = control.encode(slot.from, slot.stamp && stamps);
-            header.msg_controllen = len as _;
-            header.msg_control = if len > 0 { control.as_mut_ptr() } else { ptr::null_mut() };
-        }
-    }
 }
 
 impl UdpSocket {
@@ -224,7 +249,6 @@ impl UdpSocket {
     /// # Errors
     /// As [`UdpSocket::receive`]: an ICMP error of an earlier packet, not the end of the socket.
     pub fn receive_batch(&self, batch: &mut ReceiveBatch) -> Result<usize, SysError> {
-        batch.frames.filled = 0;
         batch.arm();
         let count = u32::try_from(batch.frames.headers.len()).unwrap_or(u32::MAX);
         // SAFETY: `count` headers, each armed with pointers into the batch, which is borrowed through the call.
@@ -246,8 +270,8 @@ impl UdpSocket {
     ///
     /// Where `sendmmsg` fails (EBADF, ENOSYS, EINVAL) while `sendmsg` of the same packet works, it is not tried again on this socket.
     pub fn send_batch(&self, batch: &mut SendBatch) -> Sent {
-        if !self.one_by_one.get() {
-            batch.arm(!self.unstamped.get());
+        if self.unstamped.get() {
+            (0..batch.frames.filled).for_each(|place| batch.encode(place, false));
         }
         let mut outcome = Sent::default();
         let mut next = 0;
@@ -287,7 +311,7 @@ impl UdpSocket {
                 let stamped = !self.unstamped.get();
                 let sent = self.send_one(batch, first)?;
                 if stamped && self.unstamped.get() {
-                    batch.arm(false);
+                    (first..batch.frames.filled).for_each(|place| batch.encode(place, false));
                 } else {
                     self.one_by_one.set(true);
                 }
@@ -297,20 +321,25 @@ impl UdpSocket {
         }
     }
 
-    fn send_one(&self, batch: &SendBatch, index: usize) -> Result<usize, Errno> {
-        let Some(slot) = batch.slots.get(index) else { return Ok(0) };
-        let send = |stamp| {
-            message::send(self.as_raw_fd(), batch.payload(index), Some(slot.to), slot.from, stamp).map(|()| 1)
-        };
-        let stamp = slot.stamp && !self.unstamped.get();
-        match send(stamp) {
+    fn send_one(&self, batch: &mut SendBatch, index: usize) -> Result<usize, Errno> {
+        let stamp = batch.slots.get(index).is_some_and(|slot| slot.stamp) && !self.unstamped.get();
+        match self.send_header(batch, index) {
             Err(Errno::EINVAL) if stamp => {
-                let sent = send(false)?;
+                batch.encode(index, false);
+                let sent = self.send_header(batch, index)?;
                 self.unstamped.set(true);
                 Ok(sent)
             }
             other => other,
         }
+    }
+
+    /// `sendmsg` of a packet of the batch.
+    fn send_header(&self, batch: &SendBatch, index: usize) -> Result<usize, Errno> {
+        let Some(header) = batch.frames.headers.get(index) else { return Ok(0) };
+        // SAFETY: the header's pointers are into the batch, which is borrowed through the call; sendmsg writes through none.
+        let sent = unsafe { libc::sendmsg(self.as_raw_fd(), &raw const header.msg_hdr, 0) };
+        Errno::result(sent).map(|_| 1)
     }
 }
 

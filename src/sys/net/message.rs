@@ -120,6 +120,7 @@ impl<const N: usize> Control<N> {
 
     /// Writes what a packet is sent with: the address it leaves from, and whether its transmit stamp is wanted. Returns the
     /// length used.
+    #[inline]
     pub(super) fn encode(&mut self, from: Option<IpAddr>, stamp: bool) -> usize {
         let mut used = match from {
             None => 0,
@@ -173,6 +174,7 @@ impl<const N: usize> Control<N> {
     }
 
     /// Reads the messages in the first `len` bytes.
+    #[inline]
     pub(super) fn decode(&self, len: usize) -> Said {
         let mut said = Said::default();
         let mut header = empty_header();
