@@ -99,7 +99,8 @@ mod tests {
     use crate::sys::testing::rerun;
     use crate::sys::wait::{Woken, wait};
 
-    /// In a child: signals and alarms belong to the process, and other tests share this one.
+    /// In a child: signals and alarms belong to the process, and other tests share this one. Raised, not sent: another thread would take
+    /// a signal of the process when it is scheduled.
     #[test]
     fn a_signal_before_the_wait_still_ends_it() {
         if rerun("sys::signal::tests::a_signal_before_the_wait_still_ends_it", &["env"]).is_some() {
@@ -109,14 +110,14 @@ mod tests {
         ignore(&[Signal::SIGHUP]).unwrap();
         catch(&[Signal::SIGHUP]).unwrap();
         for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
-            nix::sys::signal::kill(nix::unistd::getpid(), signal).unwrap();
+            nix::sys::signal::raise(signal).unwrap();
         }
         let (reader, _writer) = nix::unistd::pipe().unwrap();
         assert_eq!(wait(&[reader.as_fd()], None).unwrap(), Woken::Signal);
         assert_eq!((pending(), take()), (Some(Signal::SIGINT), Some(Signal::SIGINT)));
         assert_eq!((take(), take()), (Some(Signal::SIGTERM), None));
         catch_always(&[Signal::SIGHUP]).unwrap();
-        nix::sys::signal::kill(nix::unistd::getpid(), Signal::SIGHUP).unwrap();
+        nix::sys::signal::raise(Signal::SIGHUP).unwrap();
         assert_eq!(take(), Some(Signal::SIGHUP));
         // SAFETY: a number in, a number out.
         assert!(unsafe { libc::alarm(0) } > 0, "the alarm that ends a select that began too late");
