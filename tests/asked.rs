@@ -4,10 +4,15 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::Mutex;
 
+/// Whether `NTPBOX_TESTS` (a comma list) holds this very word: `all` does not stand for it.
+pub(crate) fn said(word: &str) -> bool {
+    let list = std::env::var_os("NTPBOX_TESTS").unwrap_or_default();
+    list.to_string_lossy().split(',').any(|w| w == word)
+}
+
 /// Whether `NTPBOX_TESTS` (a comma list, or `all`) holds this word; the reason is printed when it does not.
 pub(crate) fn asked_for(word: &str) -> bool {
-    let list = std::env::var_os("NTPBOX_TESTS").unwrap_or_default();
-    let asked = list.to_string_lossy().split(',').any(|w| w == word || w == "all");
+    let asked = said(word) || said("all");
     if !asked {
         skipped(&format!("{word} tests run with NTPBOX_TESTS={word} (CONTRIBUTING.md)"));
     }

@@ -273,6 +273,7 @@ impl Daemon {
             now: clock::both(),
         };
         commands.service(&mut desk);
+        self.set_clock();
     }
 
     fn resolver_is_ready(&self) -> Result<bool, SysError> {
@@ -282,6 +283,14 @@ impl Daemon {
 
     fn hand(&mut self, input: Input<'_>) {
         self.engine.handle(clock::both(), input, &mut self.rng);
+        self.set_clock();
+    }
+
+    /// What the engine wants done to the clock is done at once: the next reading must show it.
+    fn set_clock(&mut self) {
+        while let Some(command) = self.engine.poll_clock() {
+            self.command(&command);
+        }
     }
 
     /// Requests are answered at once; what is not one may be of a peer.
@@ -330,7 +339,7 @@ impl Daemon {
                     let (from, bytes, local) = (datagram.from, datagram.bytes, datagram.to);
                     let received = received(&datagram);
                     let input = Input::Symmetric { from, bytes, received, local };
-                    self.engine.handle(clock::both(), input, &mut self.rng);
+                    self.hand(input);
                 }
             }
         }
@@ -355,7 +364,7 @@ impl Daemon {
             let received = received(&datagram);
             let bytes = datagram.bytes;
             let input = Input::Reply { source: id, bytes, received, local };
-            self.engine.handle(clock::both(), input, &mut self.rng);
+            self.hand(input);
             self.close_if_asked(id);
         }
     }
@@ -390,7 +399,7 @@ impl Daemon {
                     self.requests.close(source);
                 }
                 Action::Resolve { name, host, family } => self.resolve(name, host, family),
-                Action::Clock(command) => self.command(&command, log),
+                Action::Clock(command) => self.command(&command),
                 Action::Log(level, text) => log(level, &text),
                 Action::Record(record) => {
                     if let Some(Err(error)) = self.logs.as_mut().map(|logs| logs.write(&record)) {
@@ -442,7 +451,7 @@ impl Daemon {
         self.lookups.insert(ticket, name);
     }
 
-    fn command(&mut self, command: &ClockCommand, log: Log<'_>) {
+    fn command(&mut self, command: &ClockCommand) {
         let Some(control) = &self.control else { return };
         let done = match command {
             ClockCommand::SetRate(setting) => control.set_rate(setting.tick, setting.freq).map(drop),
@@ -464,7 +473,7 @@ impl Daemon {
             && !self.refused
         {
             self.refused = true;
-            log(Level::Error, &format!("{error}"));
+            self.engine.log(Level::Error, error.to_string());
         }
     }
 

@@ -34,6 +34,7 @@ mod chronyc;
 mod chronyd;
 mod cmdmon;
 pub(crate) mod daemon;
+mod following;
 pub(crate) mod namespace;
 mod ntpd;
 mod ntpdate;

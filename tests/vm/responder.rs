@@ -1,8 +1,8 @@
 //! A time server for tests in the guest: its time is CLOCK_MONOTONIC_RAW plus a constant that is fixed at its start, so
 //! that a step or slew of the guest's clock does not move it.
 //!
-//! `responder ADDRESS SECONDS`: listens on ADDRESS:123, `SECONDS` ahead of the clock as it stands; prints
-//! `request from SOURCE version N` for each.
+//! `responder ADDRESS SECONDS [PPM]`: listens on ADDRESS:123, `SECONDS` ahead of the clock as it stands, gaining `PPM` on
+//! CLOCK_MONOTONIC_RAW from then on; prints `request from SOURCE version N` for each.
 #![expect(clippy::print_stdout, reason = "a program of the tests: its log is its output")]
 
 use std::io::{Error, Result};
@@ -31,14 +31,24 @@ fn constant(ahead: i128) -> Result<i128> {
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, address, seconds] = arguments.as_slice() else {
-        return Err(Error::other("usage: responder ADDRESS SECONDS"));
+    let (address, seconds, gain) = match arguments.as_slice() {
+        [_, address, seconds] => (address, seconds, 0.0),
+        [_, address, seconds, ppm] => (address, seconds, ppm.parse::<f64>().map_err(Error::other)? * 1e-6),
+        _ => return Err(Error::other("usage: responder ADDRESS SECONDS [PPM]")),
     };
     let seconds: f64 = seconds.parse().map_err(Error::other)?;
     #[expect(clippy::cast_possible_truncation, reason = "a test's offset of some seconds to decades")]
     let constant = constant((seconds * 1e9) as i128)?;
+    let start = read(ClockId::CLOCK_MONOTONIC_RAW)?;
     let now = || -> Result<NtpTimestamp> {
-        let nanos = read(ClockId::CLOCK_MONOTONIC_RAW)? + constant;
+        let raw = read(ClockId::CLOCK_MONOTONIC_RAW)?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
+            reason = "ns of a test's hours"
+        )]
+        let gained = ((raw - start) as f64 * gain) as i128;
+        let nanos = raw + constant + gained;
         Ok(NtpTimestamp::from_timestamp(Timestamp::from_nanos(i64::try_from(nanos).map_err(Error::other)?)))
     };
     let socket = UdpSocket::bind((address.as_str(), 123))?;

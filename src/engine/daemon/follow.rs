@@ -222,15 +222,9 @@ impl Engine {
         let line = steer::follow(&estimate, self.timeline().line().rate, self.clock.limits());
         let remaining = self.timeline().remaining(now.clock);
         let applied = self.clock.follow(now, line, &manner, self.reference.updates());
-        let change = match applied {
-            Applied::Slewed(change) => change,
-            Applied::Stepped(change, delta) => {
-                self.log(
-                    Level::Warning,
-                    format!("System clock was stepped by {:.6} seconds", delta.as_secs_f64()),
-                );
-                change
-            }
+        let (change, stepped) = match applied {
+            Applied::Slewed(change) => (change, None),
+            Applied::Stepped(change, delta) => (change, Some(delta)),
             Applied::Ignored(change) | Applied::GiveUp(change) => {
                 let gives_up = matches!(applied, Applied::GiveUp(_));
                 let (word, limit) = (
@@ -241,7 +235,7 @@ impl Engine {
                     Level::Warning,
                     format!(
                         "Adjustment of {:.3} seconds exceeds the allowed maximum of {limit:.3} seconds ({word}) ",
-                        -change
+                        change
                     ),
                 );
                 if gives_up {
@@ -252,10 +246,15 @@ impl Engine {
             }
         };
         self.untold += change;
-        let Some(used) = used else { return };
-        let skew = SKEW * estimate.rate_sd;
-        let residual = line.rate - estimate.line.rate;
-        self.tell(now, used, &estimate_facts(estimate.offset_sd, skew, residual, remaining), rng);
+        if let Some(used) = used {
+            let skew = SKEW * estimate.rate_sd;
+            let residual = line.rate - estimate.line.rate;
+            self.tell(now, used, &estimate_facts(estimate.offset_sd, skew, residual, remaining), rng);
+        }
+        if let Some(delta) = stepped {
+            let line = format!("System clock was stepped by {:.6} seconds", delta.as_secs_f64());
+            self.log(Level::Warning, line);
+        }
     }
 
     /// What follows an update that is told: reference, kernel, logs, drift file.

@@ -217,6 +217,7 @@ pub struct Engine {
     host: Host,
     precision: LogInterval,
     actions: VecDeque<Action>,
+    commands: VecDeque<ClockCommand>,
     /// When the last request left.
     last_send: Option<MonoTime>,
     /// Moves of the estimate since the last update that was told.
@@ -265,6 +266,7 @@ impl Engine {
             reference,
             precision,
             actions: VecDeque::new(),
+            commands: VecDeque::new(),
             last_send: None,
             untold: 0.0,
             status_due: Some(now.mono),
@@ -385,7 +387,13 @@ impl Engine {
 
     /// The next thing to do.
     pub fn poll(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        self.poll_clock().map(Action::Clock).or_else(|| self.actions.pop_front())
+    }
+
+    /// The next thing to do to the clock. Everything that is said here has to be done before the next input: what the clocks
+    /// read is compared with what they must read by then.
+    pub fn poll_clock(&mut self) -> Option<ClockCommand> {
+        self.commands.pop_front()
     }
 
     /// Returns an action that was taken too early; it comes last.
@@ -497,9 +505,7 @@ impl Engine {
     }
 
     fn flush_clock(&mut self) {
-        for command in self.clock.take_commands() {
-            self.actions.push_back(Action::Clock(command));
-        }
+        self.commands.extend(self.clock.take_commands());
     }
 
     /// When the next request may leave, so that requests to different sources keep a distance.
