@@ -205,6 +205,54 @@ fn unfit_servers_are_refused_with_a_reason() {
     }
 }
 
+/// Why the only server was refused, from the JSON object of a run that ended with 1.
+fn rejection(ran: &Finished) -> String {
+    assert_eq!(ran.code(), 1);
+    let object = &check_output(&ran.stdout)[0];
+    assert_eq!((object["ok"].as_bool(), object["exit_code"].as_i64()), (Some(false), Some(1)), "{object:#}");
+    object["messages"][0]["text"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn what_fails_before_a_packet_is_an_object_too() {
+    let dir = scratch("ntpdate-json-failures");
+    let file = |name: &str, text: &[u8]| {
+        fs::write(dir.join(name), text).unwrap();
+        dir.join(name).to_str().unwrap().to_owned()
+    };
+    let missing = dir.join("missing").to_str().unwrap().to_owned();
+    let (good, garbage) = (file("keys", b"1 M hello\n"), file("garbage", b"\x00\xff\xfe 1 M\n\x1b[2J"));
+    let cases: &[(&[&str], i32)] = &[
+        (&[], 1),
+        (&["-q", "-"], 1),
+        (&["-q", "-4", "::1"], 1),
+        (&["-q", "no..such..host"], 1),
+        (&["-q", "-a", "1", "-k", &missing, "127.0.0.1"], 1),
+        (&["-q", "-a", "1", "-k", &garbage, "127.0.0.1"], 1),
+        (&["-q", "-a", "1", "-k", ".", "127.0.0.1"], 1),
+        (&["-q", "-a", "0", "-k", &good, "127.0.0.1"], 1),
+        (&["-q", "-p", "0", "127.0.0.1"], 2),
+        (&["-q", "-p", "9", "127.0.0.1"], 2),
+        (&["-q", "-t", "-1", "127.0.0.1"], 2),
+        (&["-q", "-t", "1e400", "127.0.0.1"], 2),
+        (&["-q", "-t", "99999999999", "127.0.0.1"], 2),
+        (&["-q", "-e", "abc", "127.0.0.1"], 2),
+        (&["-q", "-z", "127.0.0.1"], 2),
+        (&["-q", "-U", "no-such-user", "127.0.0.1"], 1),
+    ];
+    for (words, code) in cases {
+        let ran = run("ntpdate", &[&["--json"], *words].concat());
+        let object = &check_output(&ran.stdout)[0];
+        assert_eq!(ran.code(), *code, "{words:?}: {object:#} {}", ran.stderr);
+        assert_eq!(
+            (object["ok"].as_bool(), object["exit_code"].as_i64()),
+            (Some(false), Some(i64::from(*code)))
+        );
+        assert!(!object["error"]["text"].as_str().unwrap().is_empty(), "{object:#}");
+        assert!(!ran.stderr.contains('\x1b'), "{words:?}: {:?}", ran.stderr);
+    }
+}
+
 #[test]
 fn forged_replies_do_not_count() {
     type Forgery = fn(&[u8]) -> Vec<Vec<u8>>;
@@ -220,7 +268,36 @@ fn forged_replies_do_not_count() {
     for forge in forgeries {
         let fake = Fake::start(Box::new(move |request, _| forge(request)));
         assert_eq!(fake.ask(&["-q", "-p1", "-t0.2"]).code(), 1);
+        assert_eq!(
+            rejection(&fake.ask(&["--json", "-q", "-p1", "-t0.2"])),
+            "127.0.0.1 (127.0.0.1): no answer"
+        );
     }
+    // the answer to the request before, and one from another port than was asked
+    let mut before = Vec::new();
+    let replay = Arc::new(std::sync::Mutex::new(move |request: &[u8]| {
+        let now = honest(request, TimeDelta::from_secs(9)).emit().to_vec();
+        std::mem::replace(&mut before, now)
+    }));
+    let fake = Fake::start(Box::new(move |request, _| vec![(replay.lock().unwrap())(request)]));
+    for _ in 0..2 {
+        assert_eq!(
+            rejection(&fake.ask(&["--json", "-q", "-p1", "-t0.2"])),
+            "127.0.0.1 (127.0.0.1): no answer"
+        );
+    }
+    let (asked, elsewhere) =
+        (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    let port = asked.local_addr().unwrap().port().to_string();
+    let answering = std::thread::spawn(move || {
+        let mut buffer = [0; 48];
+        let (_, from) = asked.recv_from(&mut buffer).unwrap();
+        elsewhere.send_to(&honest(&buffer, TimeDelta::from_secs(9)).emit(), from).unwrap();
+        asked
+    });
+    let ran = run("ntpdate", &["--port", &port, "--json", "-q", "-p1", "-t0.2", "127.0.0.1"]);
+    assert_eq!(rejection(&ran), "127.0.0.1 (127.0.0.1): no answer");
+    drop(answering.join().unwrap());
     // a forgery before the true answer changes nothing
     let fake = Fake::start(Box::new(|request, _| {
         let header = honest(request, TimeDelta::from_secs(9));

@@ -35,6 +35,7 @@ mod chronyd;
 mod cmdmon;
 pub(crate) mod daemon;
 mod following;
+mod failures;
 pub(crate) mod namespace;
 mod ntpd;
 mod ntpdate;
