@@ -7,6 +7,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::SysError;
 
 /// A running program whose standard input is empty and whose outputs are ours to read.
@@ -73,6 +76,13 @@ impl Child {
     pub fn finish(mut self) -> Result<Finished, SysError> {
         let status = self.process.wait().map_err(|e| SysError::from_io("wait", &self.name, &e))?;
         Ok(Finished { code: code(status), stdout: self.out.bytes, stderr: self.err.bytes })
+    }
+
+    /// Asks the program to end (SIGTERM).
+    pub fn terminate(&mut self) {
+        if let Ok(pid) = i32::try_from(self.process.id()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
     }
 
     /// Ends the program at once; [`Self::finish`] still has to be called.

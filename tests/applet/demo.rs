@@ -26,4 +26,19 @@ fn the_commands_find_what_the_servers_serve() {
     assert!(!rows[servers.len()].contains("127.0.0.3"), "the minority was believed: {rows:?}");
     let inner = check_output(commands[1]["stdout"].as_str().unwrap()).remove(0);
     assert_eq!((&inner["schema"], &inner["data"]["applied"]), (&"ntpbox/ntpdate/1".into(), &false.into()));
+    // the two daemons
+    let said = |start: &str| {
+        let command = commands.iter().find(|c| c["command"].as_str().unwrap().starts_with(start)).unwrap();
+        assert_eq!(command["exit_code"], 0, "{command:#}");
+        command["stdout"].as_str().unwrap()
+    };
+    assert!(said("ntpbox chronyc -n -h 127.0.0.1 -p ").contains("\n^* 127.0.0.1 "), "{commands:#?}");
+    let asked =
+        commands.iter().rev().find(|c| c["command"].as_str().unwrap().starts_with("ntpbox ntpdate")).unwrap();
+    assert!(
+        asked["stdout"].as_str().unwrap().starts_with("server 127.0.0.1, stratum 4, offset "),
+        "{asked:#}"
+    );
+    let followed = commands.last().unwrap()["stderr"].as_str().unwrap();
+    assert!(followed.contains("Z Selected source 127.0.0.1\n"), "{followed}");
 }
