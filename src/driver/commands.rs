@@ -10,13 +10,14 @@ use super::statlog::StatLog;
 use crate::auth::KeyRing;
 use crate::control::cmdmon::{
     AccessChange, ActivityFacts, AuthenticationFacts, ClientsPage, ClientsWanted, Command, Daemon,
-    ExchangeFacts, Parameter, SelectionFacts, Selector, ServerCounters, SettimeFacts, SourceAddress,
-    SourceFacts, SourceName, StatisticsFacts, Switch, TrackingFacts,
+    ExchangeFacts, ManualFacts, Parameter, SelectionFacts, Selector, ServerCounters, SettimeFacts,
+    SourceAddress, SourceFacts, SourceName, StatisticsFacts, Switch, TrackingFacts,
 };
 use crate::engine::access::Table;
 use crate::engine::association::Change;
 use crate::engine::clients::Verdict;
 use crate::engine::daemon::{Engine, Level, Listed};
+use crate::engine::manual::Refused;
 use crate::engine::measurement::SourceId;
 use crate::engine::options::Source;
 use crate::engine::selection::Options;
@@ -273,8 +274,23 @@ impl Daemon for Desk<'_> {
         self.server.access().find(address) == Some(true)
     }
 
-    fn settime(&mut self, _: Timestamp) -> Result<SettimeFacts, Status> {
-        Err(Status::NOT_ENABLED)
+    fn manual(&self) -> Vec<ManualFacts> {
+        let shown = self.engine.manual().shown(self.engine.timeline().line());
+        shown
+            .map(|s| ManualFacts { at: s.at, adjusted: s.adjusted, typed: s.original, residual: s.residual })
+            .collect()
+    }
+
+    fn settime(&mut self, time: Timestamp) -> Result<SettimeFacts, Status> {
+        let done = self.engine.set_time(clock::both(), time).map_err(|refused| match refused {
+            Refused::Off => Status::NOT_ENABLED,
+            Refused::Senseless => Status::FAILED,
+        })?;
+        Ok(SettimeFacts {
+            offset: done.offset,
+            frequency_change: done.frequency_change,
+            frequency: done.frequency,
+        })
     }
 
     fn command(&mut self, command: &Command) -> Result<(), Status> {
@@ -326,9 +342,15 @@ impl Daemon for Desk<'_> {
                 }
             }
             Command::Shutdown => *self.told = true,
-            Command::Dump | Command::Manual(Switch::Off | Switch::Reset) => {}
-            Command::Manual(Switch::On) | Command::Smoothtime(_) => return Err(Status::NOT_ENABLED),
-            Command::ManualDelete(_) => return Err(Status::BAD_SAMPLE),
+            Command::Dump => {}
+            Command::Manual(Switch::On) => engine.manual_mut().enable(true),
+            Command::Manual(Switch::Off) => engine.manual_mut().enable(false),
+            Command::Manual(Switch::Reset) => engine.manual_mut().reset(),
+            Command::ManualDelete(index) => {
+                let there = usize::try_from(*index).is_ok_and(|index| engine.manual_mut().delete(index));
+                return if there { Ok(()) } else { Err(Status::BAD_SAMPLE) };
+            }
+            Command::Smoothtime(_) => return Err(Status::NOT_ENABLED),
             Command::WriteRtc | Command::TrimRtc => return Err(Status::NO_RTC),
         }
         Ok(())

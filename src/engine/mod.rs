@@ -7,6 +7,7 @@ pub mod clients;
 pub mod clock;
 pub mod daemon;
 pub mod interleave;
+pub mod manual;
 pub mod measurement;
 pub mod mru;
 pub mod names;

@@ -115,7 +115,8 @@ pub(super) fn daemon(
         start: if args.task == Task::OneShot { Start::AtOnce } else { Start::Daemon },
         keys,
     };
-    let engine = Engine::new(clock::both(), setup);
+    let mut engine = Engine::new(clock::both(), setup);
+    engine.manual_mut().enable(config.flags.manual);
     let asking = Asking {
         addresses: (config.bindacqaddress.v4, config.bindacqaddress.v6),
         device: config.words.bindacqdevice.clone(),

@@ -15,12 +15,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 pub use self::names::Family;
-pub use self::requests::Listed;
+pub use self::requests::{Listed, Settime};
 use super::association::{
     Association, Broadcaster, Change, Context, Effect, Event, Host, Notice, Port, Stamp, Start, Token,
 };
 use super::bank::Bank;
 use super::clock::{Clock, ClockCommand, Jump, Manner};
+use super::manual::Manual;
 use super::measurement::{Measurement, SourceId};
 use super::names::Names;
 pub use super::names::{Answer as Lookup, NameId};
@@ -210,6 +211,7 @@ pub struct Engine {
     bank: Bank,
     selection: Selection,
     reference: Reference,
+    manual: Manual,
     sources: BTreeMap<SourceId, Source>,
     names: Names,
     broadcasts: Vec<Broadcaster>,
@@ -264,6 +266,7 @@ impl Engine {
                 released: setup.released,
             },
             reference,
+            manual: Manual::default(),
             precision,
             actions: VecDeque::new(),
             commands: VecDeque::new(),

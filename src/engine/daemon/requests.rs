@@ -4,11 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::follow::refid_of;
 use super::{
-    Change, Context, Engine, Event, Level, Line, Manner, Now, RefId, Rng, Source, SourceId, SourceOptions,
-    named, selection,
+    Action, Change, Context, Engine, Event, Level, Line, Manner, Now, RefId, Rng, Source, SourceId,
+    SourceOptions, named, selection,
 };
 use crate::auth::KeyRing;
+use crate::engine::clock::Applied;
+use crate::engine::manual::{Manual, Refused};
 use crate::engine::options::Local;
+use crate::types::Timestamp;
 
 /// A source of the list.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +33,17 @@ impl Listed<'_> {
 
 /// How a correction by hand is slewed while nothing is known of the clock: as if it were known to a millisecond.
 const BY_HAND: Manner = Manner { offset_sd: 1e-3, rate_sd: 1e-6, interval: 64.0, counts: false };
+
+/// What a typed time did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settime {
+    /// How far the clock was behind, s.
+    pub offset: f64,
+    /// How much more it gains than was thought, s/s.
+    pub frequency_change: f64,
+    /// What it gains uncorrected, s/s.
+    pub frequency: f64,
+}
 
 impl Engine {
     /// All sources in the order in which they were added.
@@ -197,5 +211,58 @@ impl Engine {
     /// The keys of the key file.
     pub const fn keys(&self) -> &KeyRing {
         &self.keys
+    }
+
+    /// The times typed in.
+    pub const fn manual(&self) -> &Manual {
+        &self.manual
+    }
+
+    /// The times typed in, to be switched or forgotten.
+    pub const fn manual_mut(&mut self) -> &mut Manual {
+        &mut self.manual
+    }
+
+    /// A human says that it is `time` now. The clock follows, which counts as an update and does not synchronise it.
+    ///
+    /// # Errors
+    /// Manual input is off; the time makes no sense, or `maxchange` forbids it.
+    pub fn set_time(&mut self, now: Now, time: Timestamp) -> Result<Settime, Refused> {
+        let free = self.timeline().free(now.clock);
+        let before = self.timeline().line();
+        let told = self.manual.take(free, time, &before)?;
+        let offset = told.offset_at(free).minus(before.offset_at(free));
+        let frequency_change = before.rate - told.rate;
+        self.log(
+            Level::Info,
+            if frequency_change == 0.0 {
+                format!("Making a slew of {:.6}", -offset)
+            } else {
+                let ppm = frequency_change * 1e6;
+                format!("Making a frequency change of {ppm:.3} ppm and a slew of {:.6}", -offset)
+            },
+        );
+        let drift = self.clock.limits().max_drift;
+        let line = Line { rate: told.rate.clamp(-drift, drift), ..told };
+        let manner = Manner { counts: true, ..self.manner(now, true).unwrap_or(BY_HAND) };
+        match self.clock.follow(now, line, &manner, self.reference.updates()) {
+            Applied::Slewed(_) => {}
+            Applied::Stepped(_, delta) => {
+                let secs = delta.as_secs_f64();
+                self.log(Level::Warning, format!("System clock was stepped by {secs:.6} seconds"));
+            }
+            Applied::Ignored(_) => return Err(Refused::Senseless),
+            Applied::GiveUp(_) => {
+                self.gave_up = true;
+                self.actions.push_back(Action::GiveUp);
+                return Err(Refused::Senseless);
+            }
+        }
+        self.reference.note(now.mono, offset);
+        if offset.abs() > self.settings.logchange {
+            self.log(Level::Warning, format!("System clock wrong by {offset:.6} seconds"));
+        }
+        self.flush_clock();
+        Ok(Settime { offset, frequency_change, frequency: self.frequency() })
     }
 }
