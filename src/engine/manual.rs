@@ -115,7 +115,7 @@ impl Manual {
         for (i, a) in self.typed.iter().enumerate() {
             for b in self.typed.iter().skip(i + 1) {
                 let rate = b.offset.minus(a.offset) / (b.at - a.at).as_secs_f64();
-                if !(rate.abs() <= FASTEST) {
+                if rate.is_nan() || rate.abs() > FASTEST {
                     continue;
                 }
                 let through = Line { at: b.at, offset: b.offset, rate };

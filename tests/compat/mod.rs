@@ -33,6 +33,7 @@
 mod chronyc;
 mod chronyd;
 mod cmdmon;
+mod commands;
 pub(crate) mod daemon;
 mod failures;
 mod following;

@@ -35,6 +35,8 @@ pub(crate) enum Package {
     ChronyTrixie,
     /// chronyd and chronyc of this system's suite.
     ChronyHere,
+    /// collectd, whose chrony plugin speaks the protocol by itself.
+    Collectd,
     /// ntpd, ntpq, ntptime … 4.2.8p15.
     Ntp428,
     /// ntpdate 4.2.8p15.
@@ -53,6 +55,7 @@ impl Package {
             Self::ChronySid => "chrony@sid",
             Self::ChronyTrixie => "chrony@trixie",
             Self::ChronyHere => "chrony",
+            Self::Collectd => "collectd-core",
             Self::Ntp428 => "ntp@bullseye",
             Self::Ntpdate428 => "ntpdate@bullseye",
             Self::Ntpsec => "ntpsec",

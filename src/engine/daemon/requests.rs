@@ -161,6 +161,7 @@ impl Engine {
     /// All samples are dropped; the clock counts as one that jumped.
     pub fn reset_sources(&mut self, now: Now, rng: &mut dyn Rng) {
         self.restart(now, rng);
+        self.select(now, None, rng);
     }
 
     /// What is still to be slewed is stepped. Answers whether the clock is ours to step.
