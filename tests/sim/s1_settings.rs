@@ -116,7 +116,6 @@ fn s109_maxsamples_cuts_the_register() {
 }
 
 #[test]
-#[ignore = "#9: the option of a source does not reach the bank"]
 fn s120_maxsamples_of_a_source_cuts_the_bank() {
     assert!(with("maxsamples 3").follow().rms_offset() > with("").follow().rms_offset());
 }

@@ -1,5 +1,6 @@
-//! Delay shapes that no reference has, with random parameters: the judged client beside the prototype in the same worlds.
+//! Delays and oscillators that no reference has, with random parameters: the judged client beside the prototype in the same worlds.
 
+use std::f64::consts::TAU;
 use std::fmt::Write;
 
 use super::calibration::prototype;
@@ -21,7 +22,8 @@ const SEEDS: u64 = 6;
 const WORSE: f64 = 1.05;
 const KIND_WORSE: f64 = 1.15;
 
-const KINDS: [&str; 10] = [
+/// Shapes of the delay, then what the oscillator does, then the first hour.
+const KINDS: [&str; 16] = [
     "normal",
     "uniform",
     "exponential",
@@ -32,6 +34,12 @@ const KINDS: [&str; 10] = [
     "correlated",
     "spikes",
     "uneven",
+    "walk",
+    "sine",
+    "ageing",
+    "kinks",
+    "white",
+    "start",
 ];
 
 /// Log-uniform.
@@ -61,6 +69,32 @@ fn jitter(kind: &str, size: f64, stream: &mut Stream) -> Vec<Delay> {
     }
 }
 
+/// What varies in the oscillator, which wanders besides.
+fn oscillator(kind: &str, limit: i64, stream: &mut Stream) -> OscillatorSpec {
+    let rate = stream.between(-60e-6, 60e-6);
+    let usual =
+        OscillatorSpec { rate, wander: log_between(stream, 2e-10, 1e-8), ..OscillatorSpec::default() };
+    let quiet = OscillatorSpec { wander: log_between(stream, 1e-11, 1e-9), ..usual };
+    let phase = stream.between(0.0, TAU);
+    match kind {
+        "walk" => OscillatorSpec { wander: log_between(stream, 1e-11, 3e-7), ..usual },
+        "sine" => {
+            let (amplitude, period) = (log_between(stream, 3e-8, 3e-6), log_between(stream, 600.0, 2e5));
+            OscillatorSpec { sine: (amplitude, period, phase), ..quiet }
+        }
+        // a piece of a sine that is much longer than the run
+        "ageing" => {
+            OscillatorSpec { sine: (log_between(stream, 1e-6, 3e-5), 30.0 * limit as f64, phase), ..quiet }
+        }
+        "kinks" => {
+            let at = stream.between(0.4, 0.9) * limit as f64;
+            OscillatorSpec { rate_step: (at as i64, log_between(stream, 1e-7, 1e-5)), ..quiet }
+        }
+        "white" => OscillatorSpec { white: log_between(stream, 1e-9, 1e-7), ..quiet },
+        _ => usual,
+    }
+}
+
 /// One parameter set of a kind.
 fn scenario(kind: usize, set: u64) -> Scenario {
     let number = 1000 + 100 * kind as u64 + set;
@@ -68,7 +102,11 @@ fn scenario(kind: usize, set: u64) -> Scenario {
     let base = log_between(stream, 50e-6, 20e-3);
     let size = log_between(stream, 5e-6, 2e-3);
     let poll = [4, 6, 6, 8][usize::try_from(set % 4).unwrap()];
-    let limit = if poll == 8 { 80_000 } else { 40_000 };
+    let limit = match KINDS[kind] {
+        "start" => 3600,
+        _ if poll == 8 => 80_000,
+        _ => 40_000,
+    };
     let of = |size: f64, stream: &mut Stream| {
         let mut delays = vec![Delay::Fixed(base)];
         delays.extend(jitter(KINDS[kind], size, stream));
@@ -81,11 +119,7 @@ fn scenario(kind: usize, set: u64) -> Scenario {
         limit,
         settle: limit / 4,
         error: 0.05,
-        oscillator: OscillatorSpec {
-            rate: stream.between(-60e-6, 60e-6),
-            wander: log_between(stream, 2e-10, 1e-8),
-            ..OscillatorSpec::default()
-        },
+        oscillator: oscillator(KINDS[kind], limit, stream),
         servers: vec![ServerSpec { up, ..ServerSpec::alike(down) }],
         loss: if set == 3 { 0.05 } else { 0.0 },
         polls: (poll, poll),
@@ -96,7 +130,7 @@ fn scenario(kind: usize, set: u64) -> Scenario {
 }
 
 #[test]
-fn other_delay_shapes_are_no_worse_than_the_prototype_s() {
+fn other_delays_and_oscillators_are_no_worse_than_the_prototype_s() {
     if !asked_for("sim") {
         return;
     }

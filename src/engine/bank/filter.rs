@@ -1,20 +1,77 @@
 //! One hypothesis about the wander: a Kalman filter of the free clock.
 //!
-//! State: offset x of the free clock, relative to the bank's anchor; its rate y; with several sources one path bias b each.
-//! A sample of a source measures x + b. dx/dt = y, y walks at random.
+//! State: offset x of the free clock, relative to the bank's anchor; its rate y; the rate's rate d; with several sources one path
+//! bias b each.
+//! A sample of a source measures x + b. dx/dt = y; y walks at random, and may drift at a rate d of its own.
 
-/// Leading states: offset and rate.
-pub(super) const CORE: usize = 2;
+/// Leading states: offset, rate and the rate's rate.
+pub(super) const CORE: usize = 3;
 /// White noise of the offset's own, s² per s: far below any time stamp.
 const OFFSET_NOISE: f64 = 1e-20;
 /// Random walk of a path's bias, s per √s (1e-7: 0.1 µs in a second, 29 µs in a day).
 const BIAS_WALK: f64 = 1e-7;
+
+/// How the rate's own rate d behaves: pulled to 0 within `memory` s, and moved by white noise of `noise` s⁻³; 0: there is none.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Trend {
+    pub(super) noise: f64,
+    pub(super) memory: f64,
+}
+
+impl Trend {
+    pub(super) const NONE: Self = Self { noise: 0.0, memory: 1.0 };
+
+    /// Standard deviation of d when nothing is known.
+    pub(super) fn sd(&self) -> f64 {
+        (self.noise * self.memory / 2.0).sqrt()
+    }
+
+    /// What d = 1 adds to the rate and to the offset in `secs`, and what is left of it.
+    fn over(&self, secs: f64) -> (f64, f64, f64) {
+        let h = secs / self.memory;
+        if self.noise <= 0.0 {
+            return (0.0, 0.0, 0.0);
+        }
+        let left = (-h).exp();
+        let b = -self.memory * (-h).exp_m1();
+        let c = if h < 1e-3 { secs * secs * (0.5 - h / 6.0) } else { self.memory * (secs - b) };
+        (b, c, left)
+    }
+
+    /// Covariance of offset, rate and d that the noise adds in `secs` (Singer's manoeuvre model).
+    fn noise_over(&self, secs: f64) -> [[f64; 3]; 3] {
+        let h = secs / self.memory;
+        let (xx, xy, xd, yy, yd, dd);
+        if h < 0.01 {
+            // the first two terms of the series: the exact form has no digits left
+            let (t2, t3) = (secs * secs, secs * secs * secs);
+            xx = t2 * t3 / 20.0 * (1.0 - 5.0 / 9.0 * h);
+            xy = t2 * t2 / 8.0 * (1.0 - 2.0 / 3.0 * h);
+            xd = t3 / 6.0 * (1.0 - h);
+            yy = t3 / 3.0 * (1.0 - 0.75 * h);
+            yd = t2 / 2.0 * (1.0 - h);
+            dd = secs * (1.0 - h);
+        } else {
+            let (e, m) = ((-h).exp(), self.memory);
+            xx =
+                m.powi(5) / 2.0 * (1.0 - e * e + 2.0 * h + 2.0 * h * h * h / 3.0 - 2.0 * h * h - 4.0 * h * e);
+            xy = m.powi(4) / 2.0 * (e * e + 1.0 - 2.0 * e + 2.0 * h * e - 2.0 * h + h * h);
+            xd = m.powi(3) / 2.0 * (1.0 - e * e - 2.0 * h * e);
+            yy = m.powi(3) / 2.0 * (4.0 * e - 3.0 - e * e + 2.0 * h);
+            yd = m.powi(2) / 2.0 * (e * e + 1.0 - 2.0 * e);
+            dd = m / 2.0 * (1.0 - e * e);
+        }
+        [[xx, xy, xd], [xy, yy, yd], [xd, yd, dd]].map(|row| row.map(|x| x * self.noise))
+    }
+}
 
 /// State, covariance (row by row) and evidence of one hypothesis.
 #[derive(Debug, Clone)]
 pub(super) struct Filter {
     /// Variance that the rate gains in a second, s⁻¹ (s/s squared per s).
     pub(super) wander: f64,
+    /// How the rate's own rate behaves.
+    pub(super) trend: Trend,
     pub(super) state: Vec<f64>,
     pub(super) cov: Vec<f64>,
     /// ln of the evidence, relative to the best filter's.
@@ -25,6 +82,7 @@ impl Filter {
     /// A filter with this prior of offset and rate, and one bias of mean 0 per variance given.
     pub(super) fn new(
         wander: f64,
+        trend: Trend,
         evidence: f64,
         mean: [f64; CORE],
         sd: [f64; CORE],
@@ -37,7 +95,7 @@ impl Filter {
         for (i, variance) in sd.iter().map(|sd| sd * sd).chain(biases.iter().copied()).enumerate() {
             cov[i * size + i] = variance;
         }
-        Self { wander, state, cov, evidence }
+        Self { wander, trend, state, cov, evidence }
     }
 
     /// Number of states.
@@ -49,12 +107,28 @@ impl Filter {
     pub(super) fn predict(&mut self, secs: f64) {
         let n = self.size();
         let p = &mut self.cov;
-        self.state[0] += secs * self.state[1];
+        let (b, c, e) = self.trend.over(secs);
+        let x = &mut self.state;
+        x[0] += secs * x[1] + c * x[2];
+        x[1] += b * x[2];
+        x[2] *= e;
         for j in 0..n {
-            p[j] += secs * p[n + j];
+            p[j] += secs * p[n + j] + c * p[2 * n + j];
+            p[n + j] += b * p[2 * n + j];
+            p[2 * n + j] *= e;
         }
         for i in 0..n {
-            p[i * n] += secs * p[i * n + 1];
+            p[i * n] += secs * p[i * n + 1] + c * p[i * n + 2];
+            p[i * n + 1] += b * p[i * n + 2];
+            p[i * n + 2] *= e;
+        }
+        if self.trend.noise > 0.0 {
+            let noise = self.trend.noise_over(secs);
+            for i in 0..3 {
+                for j in 0..3 {
+                    p[i * n + j] += noise[i][j];
+                }
+            }
         }
         let q = self.wander * secs;
         p[0] += q * secs * secs / 3.0 + OFFSET_NOISE * secs;
@@ -153,6 +227,40 @@ impl Filter {
     pub(super) fn is_sane(&self) -> bool {
         let n = self.size();
         let finite = self.state.iter().chain(&self.cov).chain([&self.evidence]).all(|x| x.abs() < 1e60);
-        finite && (0..n).all(|i| self.cov[i * n + i] > 0.0)
+        // a filter without a trend has no variance there
+        finite && (0..n).all(|i| self.cov[i * n + i] > 0.0 || (i == 2 && self.trend.noise <= 0.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_noise_of_a_trend_adds_up_whatever_the_steps() {
+        // one long step, and many short ones through the series
+        let trend = Trend { noise: 1e-20, memory: 1000.0 };
+        let run = |steps: u32, secs: f64| {
+            let mut filter = Filter::new(0.0, trend, 0.0, [0.0, 0.0, 1e-9], [1e-9, 1e-9, 1e-10], &[]);
+            (0..steps).for_each(|_| filter.predict(secs));
+            filter
+        };
+        let (one, many) = (run(1, 2000.0), run(1000, 2.0));
+        for (a, b) in one.state.iter().zip(&many.state).chain(one.cov.iter().zip(&many.cov)) {
+            assert!((a - b).abs() <= 1e-3 * a.abs(), "{one:?} {many:?}");
+        }
+    }
+
+    #[test]
+    fn a_bias_that_is_taken_apart_changes_no_prediction() {
+        let mut filter = Filter::new(1e-18, Trend::NONE, 0.0, [1e-3, 1e-6, 0.0], [1e-4, 1e-7, 0.0], &[]);
+        filter.predict(64.0);
+        let mut gain = Vec::new();
+        let alone = filter.innovation(2e-3, None, &mut gain);
+        filter.split(1e-6);
+        let apart = filter.innovation(2e-3, Some(CORE), &mut gain);
+        assert!((alone.0 - apart.0).abs() < 1e-15 && (alone.1 - apart.1).abs() < 1e-15);
+        filter.remove(CORE);
+        assert_eq!(filter.size(), CORE);
     }
 }

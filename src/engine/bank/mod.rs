@@ -1,4 +1,5 @@
-//! The estimator: a bank of Kalman filters of the **free clock**, one for each level of wander, weighed by how well they predict.
+//! The estimator: a bank of Kalman filters of the **free clock**, one for each idea of how its rate moves ([`levels`]), weighed
+//! by how well they predict.
 //!
 //! Corrections never enter it (the free clock does not see them), so steering disturbs no estimate and old samples stay usable.
 //! A sample's error has a shape that its round trip tells and its source teaches ([`shape`]); path biases of several sources
@@ -11,14 +12,17 @@
 
 mod filter;
 mod gauge;
+mod levels;
 mod path;
 mod shape;
 mod start;
 pub mod steer;
+mod surprise;
 
-use self::filter::{CORE, Filter};
+use self::filter::{CORE, Filter, Trend};
 use self::gauge::Claim;
-use self::path::{Path, WINDOW, count};
+use self::levels::LEVELS;
+use self::path::{Path, WINDOW};
 use self::shape::{Mixture, SHAPES};
 use self::start::{MIN_RATE_SD, START_RATE_SD, Start};
 use super::measurement::Measurement;
@@ -26,8 +30,6 @@ pub use super::measurement::SourceId;
 use super::timeline::{Exact, FreeTime, Line};
 use crate::types::TimeDelta;
 
-/// Levels of wander: 10⁻¹¹ … 10⁻⁶ s/s per √s, two a decade.
-const LEVELS: usize = 11;
 /// Memory of the evidence of the levels (200 samples; 0.98 and 0.999 are worse: discipline-filter.md §2).
 const MEMORY: f64 = 0.995;
 /// Floor of that evidence below the best (a higher one lets absurd levels inflate the sd of the rate, which shortens slews).
@@ -130,7 +132,7 @@ struct Observation {
 struct Summary {
     at: FreeTime,
     /// Offset from the anchor, s, and rate.
-    mean: [f64; CORE],
+    mean: [f64; 2],
     /// Variances of both, and their covariance.
     offset: f64,
     rate: f64,
@@ -140,8 +142,9 @@ struct Summary {
 /// The estimator.
 #[derive(Debug, Clone)]
 pub struct Bank {
-    /// Most samples that count; 0: as many as are good.
+    /// Most samples that count; 0: as many as are good. And of single sources.
     max_samples: u32,
+    limits: Vec<(SourceId, u32)>,
     /// What is known of the rate before the first sample: mean and standard deviation, s/s.
     prior: (f64, f64),
     paths: Vec<Path>,
@@ -171,6 +174,7 @@ impl Bank {
     pub fn new(max_samples: u32) -> Self {
         Self {
             max_samples,
+            limits: Vec::new(),
             prior: (0.0, START_RATE_SD),
             paths: Vec::new(),
             filters: Vec::new(),
@@ -192,6 +196,13 @@ impl Bank {
         if rate.abs() <= MAX_RATE && skew.is_finite() && skew >= 0.0 {
             self.prior = (rate, skew.clamp(MIN_RATE_SD, 1e-3));
         }
+    }
+
+    /// At most so many samples of this source count; 0: no limit. From its first sample on; what is limited for all sources
+    /// is forgotten as fast by the clock's own estimate.
+    pub fn set_max_samples(&mut self, source: SourceId, max_samples: u32) {
+        self.limits.retain(|(id, _)| *id != source);
+        self.limits.push((source, max_samples));
     }
 
     /// Takes a good measurement of a source that the selection admits.
@@ -221,7 +232,7 @@ impl Bank {
     /// Forgets everything and takes these measurements, which must be in the order of time.
     pub fn rebuild<'a>(&mut self, measurements: impl IntoIterator<Item = (SourceId, &'a Measurement)>) {
         let prior = self.prior;
-        *self = Self::new(self.max_samples);
+        self.reset();
         self.prior = prior;
         for (source, m) in measurements {
             self.accept(source, m);
@@ -230,6 +241,7 @@ impl Bank {
 
     /// Forgets a source; what it taught about the clock stays.
     pub fn remove(&mut self, source: SourceId) {
+        self.limits.retain(|(id, _)| *id != source);
         let Some(member) = self.paths.iter().position(|path| path.source == source) else { return };
         match &mut self.start {
             Some(start) => {
@@ -258,7 +270,8 @@ impl Bank {
 
     /// Forgets the clock and all sources.
     pub fn reset(&mut self) {
-        *self = Self::new(self.max_samples);
+        let limits = std::mem::take(&mut self.limits);
+        *self = Self { limits, ..Self::new(self.max_samples) };
     }
 
     /// Somebody moved the clock by an unknown amount: the offset is lost; the rate and what the sources taught stay.
@@ -325,8 +338,8 @@ impl Bank {
         if self.paths.len() == MEMBERS {
             return None;
         }
-        let limit = if self.max_samples == 0 { WINDOW } else { self.window_limit() };
-        self.paths.push(Path::new(source, limit));
+        let limit = self.limit_of(source);
+        self.paths.push(Path::new(source, if limit == 0 { WINDOW } else { whole(limit) }));
         Some(self.paths.len() - 1)
     }
 
@@ -346,8 +359,19 @@ impl Bank {
         }
     }
 
-    fn window_limit(&self) -> usize {
-        usize::try_from(self.max_samples).unwrap_or(WINDOW)
+    fn limit_of(&self, source: SourceId) -> u32 {
+        self.limits.iter().find(|(id, _)| *id == source).map_or(self.max_samples, |(_, limit)| *limit)
+    }
+
+    /// How many samples the filters remember: what the least limited source may have; 0: all.
+    fn memory(&self) -> u32 {
+        let limits = self.paths.iter().map(|path| self.limit_of(path.source));
+        limits
+            .fold(None, |most: Option<u32>, limit| match most {
+                Some(most) if most == 0 || limit == 0 => Some(0),
+                most => Some(most.map_or(limit, |most| most.max(limit))),
+            })
+            .unwrap_or(self.max_samples)
     }
 
     fn take(&mut self, member: usize, o: &Observation) -> Verdict {
@@ -388,59 +412,8 @@ impl Bank {
             self.paths[member].outliers = 0;
         }
         self.assimilate(member, z, &mixture, disarm, Learn::Yes);
-        if self.max_samples > 0 {
-            self.cut_memory(z);
-        }
+        self.cut_memory(z);
         verdict
-    }
-
-    /// What an outlier means: a jump of the clock is seen by most sources, a change of one path or server by that one only.
-    fn suspect(&mut self, member: usize, above: f64, delay: f64, secs: f64) -> Verdict {
-        let sign = if above > 0.0 { 1 } else { -1 };
-        let alone = self.paths.len() == 1;
-        let path = &mut self.paths[member];
-        path.outliers = if path.outliers * sign >= 0 { (path.outliers + sign).clamp(-8, 8) } else { sign };
-        let twice = path.outliers.abs() >= 2;
-        let agree = self.paths.iter().filter(|path| path.outliers * sign > 0).count();
-        let (jump, change) = (above * above, above * above / (secs * secs));
-        if alone && above.abs() > delay / 2.0 + JUMP_MARGIN {
-            self.widen(jump, change.min(1e-10));
-            Verdict::Jumped
-        } else if twice && agree * 2 > self.paths.len() {
-            self.paths.iter_mut().for_each(|path| path.outliers = 0);
-            self.widen(0.5 * jump, 0.25 * change);
-            Verdict::Taken
-        } else if twice && self.biased {
-            self.paths[member].outliers = 0;
-            self.paths[member].shifted += jump;
-            self.filters.iter_mut().for_each(|filter| filter.widen(CORE + member, jump));
-            Verdict::Changed
-        } else {
-            Verdict::Suspected
-        }
-    }
-
-    fn widen(&mut self, offset: f64, rate: f64) {
-        for filter in &mut self.filters {
-            filter.widen(0, offset);
-            filter.widen(1, rate.min(MAX_RATE * MAX_RATE));
-        }
-    }
-
-    /// `maxsamples`: what is older than that many samples fades away.
-    fn cut_memory(&mut self, z: f64) {
-        if self.max_samples == 1 {
-            let prior = self.prior;
-            for filter in &mut self.filters {
-                let noise = filter.cov[0];
-                *filter =
-                    Filter::new(filter.wander, filter.evidence, [z, prior.0], [noise.sqrt(), prior.1], &[]);
-                (0..self.paths.len()).filter(|_| self.biased).for_each(|_| filter.insert(1e-18));
-            }
-            return;
-        }
-        let n = f64::from(self.max_samples);
-        self.filters.iter_mut().for_each(|filter| filter.fade(n / (n - 1.0)));
     }
 
     /// Lets the filters hold for `at`; returns how much older than they are the sample is, s.
@@ -551,7 +524,7 @@ impl Bank {
         if !self.biased || state.is_empty() {
             return (state, cov);
         }
-        let mut copy = Filter { wander: 0.0, state, cov, evidence: 0.0 };
+        let mut copy = Filter { wander: 0.0, trend: Trend::NONE, state, cov, evidence: 0.0 };
         for (member, claim) in self.claims_of(&copy.state).iter().enumerate() {
             copy.observe(CORE + member, 0.0, claim.variance(self.common));
         }
@@ -592,20 +565,14 @@ enum Learn {
     No,
 }
 
+fn whole(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(WINDOW)
+}
+
 /// Variance of a bias inside the filters, for a round trip in s.
 fn wide(delay: f64) -> f64 {
     let sd = WIDE * delay.max(1e-6);
     sd * sd
-}
-
-/// Wander of a level: the variance that the rate gains in a second.
-fn wander_of(level: usize) -> f64 {
-    10f64.powf(2.0 * log_wander(level))
-}
-
-/// log10 of a level's wander, s/s per √s.
-fn log_wander(level: usize) -> f64 {
-    -11.0 + 0.5 * count(level)
 }
 
 #[cfg(test)]

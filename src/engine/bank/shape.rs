@@ -7,9 +7,10 @@
 use std::f64::consts::FRAC_1_SQRT_2;
 
 /// Number of shapes that are mixed.
-pub(super) const SHAPES: usize = 5;
-/// What each shape counts before the source has taught anything: symmetric, queues, two tilted queues, core with a queue.
-pub(super) const PRIOR: [f64; SHAPES] = [1.0, 3.0, 0.1, 0.1, 1.0];
+pub(super) const SHAPES: usize = 7;
+/// What each shape counts before the source has taught anything: symmetric, queues, queues
+/// tilted slightly and steeply to either side, core with a queue.
+pub(super) const PRIOR: [f64; SHAPES] = [1.0, 3.0, 0.1, 0.1, 0.1, 0.1, 1.0];
 /// √(2π).
 const SQRT_TAU: f64 = 2.506_628_274_631;
 /// ½ ln 2π.

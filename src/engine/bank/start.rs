@@ -2,7 +2,8 @@
 //! had short round trips, how wide the queues are, and how fast the clock.
 
 use super::filter::Filter;
-use super::{Bank, LEVELS, Learn, Observation, SourceId, Verdict, log_wander, wander_of, wide};
+use super::levels::{LEVELS, Level};
+use super::{Bank, Learn, Observation, SourceId, Verdict, wide};
 
 /// Samples of the start; at least so many of each source.
 const SAMPLES: usize = 24;
@@ -16,8 +17,6 @@ pub(super) const MIN_RATE_SD: f64 = 1e-8;
 /// As long as there are so few samples, wider priors are tried, of which a factor of 10 must gain this much evidence.
 const TRIALS: usize = 8;
 const PENALTY: f64 = 1.5;
-/// Where the prior of the wander is centred, log10 of s/s per √s.
-const LIKELY_WANDER: f64 = -9.0;
 
 /// What is kept until the start is over.
 #[derive(Debug, Clone, Default)]
@@ -59,8 +58,8 @@ impl Bank {
             return false;
         }
         let most = SAMPLES.max(SAMPLES_PER_SOURCE * self.paths.len()).min(MOST);
-        if start.samples.len() >= most || (self.max_samples > 0 && start.samples.len() >= self.window_limit())
-        {
+        let memory = self.memory();
+        if start.samples.len() >= most || (memory > 0 && start.samples.len() >= super::whole(memory)) {
             return true;
         }
         let Some(s) = self.summary.filter(|_| self.paths.len() == 1 && start.samples.len() >= 4) else {
@@ -124,12 +123,12 @@ impl Bank {
         let x = (first.offset - self.anchor).as_secs_f64();
         let biases: Vec<f64> =
             self.paths.iter().filter(|_| self.biased).map(|path| wide(path.min_delay())).collect();
-        let sd = [10.0 * first.delay + 1e-6, rate_sd];
         self.filters = (0..LEVELS)
-            .map(|level| {
-                let odd = log_wander(level) - LIKELY_WANDER;
-                let evidence = start.evidence.map_or(-2.0 * odd * odd, |known| known[level]);
-                Filter::new(wander_of(level), evidence, [x, self.prior.0], sd, &biases)
+            .map(|i| {
+                let level = Level::of(i);
+                let evidence = start.evidence.map_or(level.prior, |known| known[i]);
+                let sd = [10.0 * first.delay + 1e-6, rate_sd, level.trend.sd()];
+                Filter::new(level.wander, level.trend, evidence, [x, self.prior.0, 0.0], sd, &biases)
             })
             .collect();
         self.paths.iter_mut().for_each(super::path::Path::forget_shapes);

@@ -1,3 +1,4 @@
+use super::path::count;
 use super::steer::{Limits, follow, plan};
 use super::*;
 use crate::engine::rng::{Rng, SplitMix};
@@ -247,6 +248,13 @@ fn maxsamples_cuts_the_memory() {
     };
     let (all, four, two) = (sd(0), sd(4), sd(2));
     assert!(all < 0.7 * four && four < two, "{all} {four} {two}");
+    let own = |limits: [u32; 2]| {
+        let mut world = World::new(0.0, 10e-6);
+        (0..).zip(limits).for_each(|(id, limit)| world.bank.set_max_samples(SourceId(id), limit));
+        world.run(20_000.0, 64.0, &[LAN, LAN]);
+        world.bank.estimate(world.timeline.free(world.local)).unwrap().rate_sd
+    };
+    assert!(own([3, 3]) > 2.0 * own([3, 0]), "{} {}", own([3, 3]), own([3, 0]));
     // 1: each sample is taken as it is
     let mut world = World::new(0.0, 10e-6);
     world.bank = Bank::new(1);

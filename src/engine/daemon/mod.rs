@@ -331,6 +331,7 @@ impl Engine {
             ..options.clone()
         };
         let association = Association::new(address, options, self.start, &mut context);
+        self.bank.set_max_samples(id, options.maxsamples.unwrap_or(0));
         let source = Source {
             name: options.name.clone(),
             association,
