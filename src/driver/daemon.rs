@@ -2,14 +2,18 @@
 //!
 //! What the engine wants done is done here: packets, the kernel's clock, names, log files, the drift file.
 
+mod telling;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+pub use self::telling::kernel_setting;
 pub use super::asking::Asking;
 use super::asking::Requests;
 use super::cmdserver::CommandServer;
 use super::commands::{Desk, House};
+use super::ntpd::Informant;
 use super::random::KernelRng;
 use super::server::Server;
 use super::statlog::StatLog;
@@ -61,6 +65,8 @@ pub struct Until {
     pub deadline: Option<MonoTime>,
     /// After the first update of the clock.
     pub first_update: bool,
+    /// Then without waiting: the kernel slews what is left (`ntpd -q`).
+    pub hand_over: bool,
 }
 
 /// A daemon with all that it holds of the operating system.
@@ -74,12 +80,14 @@ pub struct Daemon {
     /// Which sources the server knows as peers: as of this generation.
     peers_of: u32,
     logs: Option<StatLog>,
+    informant: Option<Informant>,
     commands: Option<CommandServer>,
     /// The sources of the `sourcedir` folders.
     filed: Vec<Source>,
     /// `shutdown` was asked for.
     told: bool,
     drift_file: Option<PathBuf>,
+    drift_text: fn(f64, f64) -> String,
     rng: KernelRng,
     /// The kernel refused a command: said once.
     refused: bool,
@@ -110,10 +118,12 @@ impl Daemon {
             lookups: BTreeMap::new(),
             peers_of: 0,
             logs: None,
+            informant: None,
             commands: None,
             filed: Vec::new(),
             told: false,
             drift_file: None,
+            drift_text: chrony_drift,
             rng: KernelRng::default(),
             refused: false,
             drift_failed: false,
@@ -191,14 +201,17 @@ impl Daemon {
                 break Ended::GaveUp;
             }
             if until.first_update {
-                if self.engine.updates() > 0 && !self.engine.is_slewing() {
+                if self.engine.updates() > 0 && (until.hand_over || !self.engine.is_slewing()) {
                     break Ended::Updated;
                 }
                 if self.engine.updates() == 0 && self.engine.has_tried_all() && self.lookups.is_empty() {
                     break Ended::NoSource;
                 }
             }
-            self.server.set_snapshot(self.engine.snapshot(clock::both()));
+            self.watch(log);
+            let snapshot = self.engine.snapshot(clock::both());
+            let dressed = self.informant.as_ref().map_or(snapshot, |informant| informant.dress(snapshot));
+            self.server.set_snapshot(dressed);
             match self.wait(until.deadline)? {
                 Woken::Signal => {
                     if let Some(signal) = signal::take() {
@@ -215,8 +228,12 @@ impl Daemon {
                 break Ended::Deadline;
             }
         };
+        let left = self.engine.timeline().remaining(clock::now());
         self.engine.shut_down(clock::both());
         self.act(log);
+        if ended == Ended::Updated && until.hand_over {
+            self.hand_over(left, log);
+        }
         Ok(ended)
     }
 
@@ -225,7 +242,9 @@ impl Daemon {
         fds.extend(self.requests.descriptors());
         fds.extend(self.resolver.wake_fd());
         fds.extend(self.commands.iter().flat_map(CommandServer::descriptors));
-        let next = deadline.into_iter().chain(self.engine.next_timeout()).chain(self.server.deadline()).min();
+        let hour = self.informant.as_ref().and_then(Informant::deadline);
+        let engine = self.engine.next_timeout();
+        let next = deadline.into_iter().chain(engine).chain(self.server.deadline()).chain(hour).min();
         wait(&fds, next)
     }
 
@@ -293,12 +312,13 @@ impl Daemon {
         }
     }
 
-    /// Requests are answered at once; what is not one may be of a peer.
+    /// Requests are answered at once; what is not one may be of a peer, or a control message.
     fn serve(&mut self) -> Result<(), SysError> {
         if self.peers_of != self.engine.generation() {
             self.peers_of = self.engine.generation();
             self.server.set_peers(self.engine.peers().collect());
         }
+        let answers = self.informant.is_some();
         let mut others: Vec<(SocketAddr, Vec<u8>, Stamp, Option<IpAddr>)> = Vec::new();
         let mut other = |_: &UdpSocket, datagram: &Datagram<'_>| {
             let mode = datagram.bytes.first().map(|first| Mode::from_bits(*first));
@@ -306,7 +326,8 @@ impl Daemon {
                 mode,
                 Some(Mode::SymmetricActive | Mode::SymmetricPassive | Mode::Broadcast | Mode::Server)
             );
-            if wanted && others.len() < ROUND {
+            let control = answers && mode == Some(Mode::Control);
+            if (wanted || control) && others.len() < ROUND {
                 others.push((datagram.from, datagram.bytes.to_vec(), received(datagram), datagram.to));
             }
         };
@@ -317,6 +338,10 @@ impl Daemon {
             }
         }
         for (from, bytes, received, local) in others {
+            if bytes.first().is_some_and(|first| Mode::from_bits(*first) == Mode::Control) {
+                self.tell(from, &bytes, received.at, local);
+                continue;
+            }
             self.hand(Input::Symmetric { from, bytes: &bytes, received, local });
         }
         Ok(())
@@ -402,6 +427,10 @@ impl Daemon {
                 Action::Clock(command) => self.command(&command),
                 Action::Log(level, text) => log(level, &text),
                 Action::Record(record) => {
+                    let noted = self.informant.as_mut().map(|i| i.note(&record, &self.engine, clock::both()));
+                    if let Some(Err(error)) = noted {
+                        log(Level::Error, &error.to_string());
+                    }
                     if let Some(Err(error)) = self.logs.as_mut().map(|logs| logs.write(&record)) {
                         log(Level::Error, &format!("Could not write {} : {}", error.object, error.reason()));
                     }
@@ -469,6 +498,12 @@ impl Daemon {
             }
             ClockCommand::Tai(offset) => control.set_tai(*offset),
         };
+        if let (ClockCommand::Step(delta), true, Some(informant)) =
+            (command, done.is_ok(), &mut self.informant)
+        {
+            let line = informant.stepped(*delta, &self.engine, clock::both());
+            self.engine.log(Level::Info, line);
+        }
         if let Err(error) = done
             && !self.refused
         {
@@ -477,10 +512,10 @@ impl Daemon {
         }
     }
 
-    /// `%20.6f %20.6f`, ppm, by a temporary file that is renamed.
+    /// By a temporary file that is renamed.
     fn write_drift(&mut self, frequency: f64, skew: f64, log: Log<'_>) {
         let Some(path) = &self.drift_file else { return };
-        let text = format!("{frequency:20.6} {skew:20.6}\n");
+        let text = (self.drift_text)(frequency, skew);
         match file::replace(path, text.as_bytes(), 0o644) {
             Ok(_) => self.drift_failed = false,
             Err(error) if !self.drift_failed => {
@@ -502,6 +537,11 @@ fn received(datagram: &Datagram<'_>) -> Stamp {
 
 const fn kernel_stamp(at: Timestamp) -> Stamp {
     Stamp { at, by: Stamper::Kernel, error: Secs::ZERO }
+}
+
+/// chronyd's drift file: `%20.6f %20.6f`, ppm.
+fn chrony_drift(frequency: f64, skew: f64) -> String {
+    format!("{frequency:20.6} {skew:20.6}\n")
 }
 
 /// Frequency and bound on its error from a drift file, ppm; `None`: not two numbers, or absurd ones.

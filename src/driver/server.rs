@@ -7,9 +7,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use super::ntpd::{Admission, Gate};
 use super::random::KernelRng;
 use super::responder::precision;
 use crate::engine::access::Table;
+use crate::engine::rng::Rng;
 use crate::engine::server::{
     self as engine, MAX_REPLY, MAX_REQUEST, Request, Silence, Snapshot, Stamp, Statistics,
 };
@@ -28,6 +30,8 @@ const BATCH: usize = 64;
 const BUFFER: usize = MAX_REQUEST + 1;
 /// Batches of one socket before others get their turn.
 const ROUND: usize = 32;
+/// Mode of control messages.
+const CONTROL: u8 = 6;
 /// A frame that holds our longest interleaved reply with all headers before it.
 const FRAME: usize = 256;
 /// How often `local` is renewed while somebody asks.
@@ -53,6 +57,8 @@ pub struct Server {
     engine: engine::Server,
     binding: Binding,
     endpoints: Vec<Endpoint>,
+    /// An ntpd's access list and limits, before the engine's own.
+    gate: Option<Box<Gate>>,
     incoming: ReceiveBatch,
     outgoing: SendBatch,
     local: Option<Stratum>,
@@ -98,6 +104,7 @@ impl Server {
             engine: engine::Server::new(remembering, precision(), &mut rng),
             binding,
             endpoints: Vec::new(),
+            gate: None,
             incoming: ReceiveBatch::new(BATCH, BUFFER),
             outgoing: SendBatch::new(BATCH, MAX_REPLY),
             local: None,
@@ -154,6 +161,21 @@ impl Server {
     /// Addresses that wait for their device.
     pub fn missing(&self) -> impl Iterator<Item = SocketAddr> {
         self.endpoints.iter().filter(|endpoint| endpoint.socket.is_none()).map(|endpoint| endpoint.address)
+    }
+
+    /// Where its sockets are.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.endpoints.iter().filter(|endpoint| endpoint.socket.is_some()).map(|endpoint| endpoint.address)
+    }
+
+    /// Packets pass this gate before they are answered.
+    pub fn set_gate(&mut self, gate: Gate) {
+        self.gate = Some(Box::new(gate));
+    }
+
+    /// The gate.
+    pub fn gate(&mut self) -> Option<&mut Gate> {
+        self.gate.as_deref_mut()
     }
 
     /// Rules, keys, clients, counters.
@@ -215,6 +237,25 @@ impl Server {
         let at = clock::now();
         socket.send_stamped(bytes, to)?;
         Ok(at)
+    }
+
+    /// Sends what answers a packet that was no request, from the address that it came to. Answers whether it was sent.
+    pub fn reply(&mut self, bytes: &[u8], to: SocketAddr, from: Option<IpAddr>) -> bool {
+        let family = Family::of(to.ip());
+        let fits = |address: &SocketAddr| {
+            address.ip().is_unspecified() || from.is_none_or(|from| from == address.ip())
+        };
+        let mut sockets = self.endpoints.iter().enumerate();
+        let found = sockets.find_map(|(place, endpoint)| {
+            let socket = endpoint.socket.as_ref().filter(|socket| socket.family() == family)?;
+            fits(&endpoint.address).then_some((place, socket))
+        });
+        let Some((place, socket)) = found else { return false };
+        let sent = socket.send_to(bytes, to, from).is_ok();
+        if let Some(gate) = &mut self.gate {
+            gate.sent(place, usize::from(sent), usize::from(!sent));
+        }
+        sent
     }
 
     /// What to wait for: any of these can be read or has an error to fetch.
@@ -300,25 +341,44 @@ impl Server {
 
     /// Answers the batch that was received.
     fn answer(&mut self, place: usize, now: Timestamp, other: Other<'_>) {
-        let Self { engine, endpoints, incoming, outgoing, rng, unsent, per_send, peers, own, .. } = self;
+        let Self { engine, endpoints, incoming, outgoing, rng, unsent, per_send, peers, own, gate, .. } =
+            self;
         let Some(socket) = endpoints.get(place).and_then(|endpoint| endpoint.socket.as_ref()) else { return };
         engine.prepare(now);
         let mut leaves = Now { clock: now, mono: clock::mono() };
         let mut stamped = false;
+        let mut taken = 0;
         for (datagram, sender) in incoming.packets() {
+            taken += 1;
             let stamp = match datagram.stamp {
                 StampSource::Kernel => Stamp::Kernel,
                 StampSource::Daemon => Stamp::Daemon,
             };
             let Datagram { bytes, from, received, .. } = datagram;
+            let kiss = match gate.as_mut().map_or(Admission::Serve, |gate| pass(gate, &datagram, rng)) {
+                Admission::Serve => None,
+                Admission::Refuse => continue,
+                Admission::Kiss(reply) => Some(reply),
+            };
             let symmetric =
                 bytes.first().is_some_and(|first| Mode::from_bits(*first) == Mode::SymmetricActive);
             if symmetric && peers.contains(&from) {
                 other(socket, &datagram);
                 continue;
             }
-            let Some(room) = outgoing.room().and_then(|room| room.first_chunk_mut()) else { break };
-            match engine.answer_into(&Request { bytes, from, received, stamp }, leaves, rng, room) {
+            let Some(room) = outgoing.room().and_then(|room| room.first_chunk_mut::<MAX_REPLY>()) else {
+                break;
+            };
+            if let Some(kiss) = kiss {
+                room[..kiss.len()].copy_from_slice(&kiss);
+                outgoing.commit(kiss.len(), sender, datagram.to);
+                continue;
+            }
+            let answer = engine.answer_into(&Request { bytes, from, received, stamp }, leaves, rng, room);
+            if let Some(gate) = gate {
+                gate.judged(bytes, answer.as_ref().map(|_| ()).map_err(|why| *why));
+            }
+            match answer {
                 // port 0 cannot be sent to: a forged source
                 Ok(_) if from.port() == 0 => {}
                 Ok(answer) => {
@@ -337,6 +397,10 @@ impl Server {
         let count = outgoing.len();
         let sent = socket.send_batch(outgoing);
         *unsent += u64::try_from(sent.failed).unwrap_or(0);
+        if let Some(gate) = gate {
+            gate.took(place, taken);
+            gate.sent(place, sent.sent, sent.failed);
+        }
         if count >= BUSY {
             let took = (clock::now() - now) / i64::try_from(count).unwrap_or(1);
             let took = took.clamp(TimeDelta::ZERO, LONGEST_SEND);
@@ -345,6 +409,14 @@ impl Server {
         if stamped {
             fetch_stamps(engine, socket, own);
         }
+    }
+}
+
+/// What an ntpd's gate says; control messages have rules of their own.
+fn pass(gate: &mut Gate, datagram: &Datagram<'_>, rng: &mut KernelRng) -> Admission {
+    match datagram.bytes.first().map(|first| first & 7) {
+        Some(CONTROL) => Admission::Serve,
+        _ => gate.admit(datagram, rng.next_u64()),
     }
 }
 

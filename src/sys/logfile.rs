@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::SysError;
@@ -25,6 +25,24 @@ impl LogFile {
         let file =
             options.open(path).map_err(|e| SysError::from_io("open", path.display().to_string(), &e))?;
         Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Gives the file a second name (a hard link). A link that has this name gives way; a file of its own stays as it is, and so
+    /// does everything on a file system without links.
+    ///
+    /// # Errors
+    /// `link`, other than for lack of links.
+    pub fn link_as(&self, name: &Path) -> Result<(), SysError> {
+        if std::fs::symlink_metadata(name).is_ok_and(|known| known.is_file() && known.nlink() > 1) {
+            // a failure shows below
+            let _ = std::fs::remove_file(name);
+        }
+        match std::fs::hard_link(&self.path, name) {
+            Err(e) if !matches!(e.raw_os_error(), Some(libc::EEXIST | libc::EPERM | libc::EOPNOTSUPP)) => {
+                Err(SysError::from_io("link", name.display().to_string(), &e))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Appends bytes by one write.

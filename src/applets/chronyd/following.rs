@@ -9,7 +9,7 @@ use crate::applets::{Outcome, RELEASED};
 use crate::auth::KeyRing;
 use crate::config::diagnostic::Place;
 use crate::config::model::Config;
-use crate::driver::daemon::{Asking, Daemon, Ended, Until, parse_drift, precision};
+use crate::driver::daemon::{Asking, Daemon, Ended, Until, kernel_setting, parse_drift, precision};
 use crate::driver::lifecycle::{Fatal, Life, absolute};
 use crate::driver::server::Server;
 use crate::driver::statlog::{Kind, StatLog};
@@ -145,15 +145,6 @@ pub(super) fn daemon(
     Ok(daemon)
 }
 
-fn kernel_setting() -> Option<KernelRate> {
-    let kernel = clock::kernel().ok()?;
-    let rate =
-        (kernel.tick_us - 10_000).checked_abs().filter(|apart| *apart <= 1000).map(|_| kernel.tick_us)?;
-    let tick = i32::try_from(rate).ok()?;
-    let nominal = KernelRate { tick, freq: 0 }.rate();
-    Some(KernelRate::nearest(nominal + kernel.correction_ppm * 1e-6))
-}
-
 /// What the drift file says; a complaint when it says nothing.
 fn read_drift(config: &Config, life: &Life) -> Option<(f64, f64, String)> {
     let (path, _) = config.driftfile.as_ref()?;
@@ -193,7 +184,8 @@ pub(super) fn run(
     };
     let sources = config.sources.iter().filter(|(_, place)| filed(place));
     daemon.set_filed(sources.map(|(source, _)| source.clone()).collect());
-    let ended = daemon.run(Until { deadline, first_update: once }, &mut log, &mut reader)?;
+    let ended =
+        daemon.run(Until { deadline, first_update: once, hand_over: false }, &mut log, &mut reader)?;
     Ok(match ended {
         Ended::Signal(_) | Ended::Told => Outcome::SUCCESS,
         Ended::GaveUp => Outcome::FAILURE,

@@ -20,7 +20,7 @@ pub(super) fn command() -> Command {
         Arg::new(id).long(id).value_name(name).action(ArgAction::Append).help(help)
     };
     Command::new("ntpd")
-        .about("Serve time by ntp.conf")
+        .about("Follow servers and serve time by ntp.conf")
         .override_usage("ntpd [OPTION]... [SERVER]...")
         .disable_help_flag(true)
         .disable_version_flag(true)
@@ -45,7 +45,7 @@ pub(super) fn command() -> Command {
         .arg(flag("nice", 'N', "Run at high priority"))
         .arg(value("pidfile", 'p', "FILE", "Path to the PID file"))
         .arg(value("priority", 'P', "N", "Process priority"))
-        .arg(flag("quit", 'q', "Set the time and quit (not supported yet)"))
+        .arg(flag("quit", 'q', "Set the time and quit"))
         .arg(value("propagationdelay", 'r', "SECONDS", "Broadcast delay"))
         .arg(long("saveconfigquit", "FILE", "Save parsed configuration and quit (refused)"))
         .arg(value("statsdir", 's', "DIR", "Statistics file location"))
@@ -90,6 +90,12 @@ pub(super) struct Args {
     pub(super) quit: bool,
     pub(super) lock_memory: bool,
     pub(super) nice: bool,
+    /// `-x`
+    pub(super) slew: bool,
+    /// `-g`: the first offset may be any.
+    pub(super) any_offset: bool,
+    /// `-G`: the first offset is stepped.
+    pub(super) step_once: bool,
     pub(super) family: Option<Family>,
     pub(super) config: Option<String>,
     pub(super) drift_file: Option<String>,
@@ -183,6 +189,9 @@ impl Args {
             "user" => self.user = Some(text),
             "memlock" => self.lock_memory = true,
             "nice" => self.nice = true,
+            "slew" => self.slew = true,
+            "panicgate" => self.any_offset = true,
+            "force-step-once" => (self.any_offset, self.step_once) = (true, true),
             "var" | "dvar" => {
                 let (name, value) = text.split_once('=').unwrap_or((&text, ""));
                 self.variables.push((name.to_owned(), value.to_owned(), id == "dvar"));
@@ -194,7 +203,7 @@ impl Args {
             "updateinterval" => self.without_effect.push("-U"),
             "wait-sync" => self.without_effect.push("-w"),
             "bcastsync" => self.without_effect.push("-b"),
-            // -g, -G, -x, -a, -A, -D: nothing is adjusted yet and no association is made from packets
+            // -a, -A, -D: no association is made from packets, and there is nothing to debug
             _ => {}
         }
         Ok(())

@@ -1,9 +1,10 @@
-//! `ntpd` 4.2.8p15 as a time server: ntp.conf in full, `restrict`, the local clock, control messages for ntpq.
+//! `ntpd` 4.2.8p15: ntp.conf in full, `restrict`, the local clock, control messages for ntpq, over the daemon's own engine.
 //!
 //! Deviations, all of decisions.md: port 123 is never shared; without CAP_SYS_TIME it serves all the same; without
 //! `restrict default` strangers get the time and no control messages.
 
 mod args;
+mod following;
 mod journal;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -20,10 +21,11 @@ use crate::config::ntp_conf::{self, Parsed as Configured};
 use crate::config::ntp_model::{InterfaceAction, InterfaceScope, Ntp};
 use crate::driver::files::Disk;
 use crate::driver::lifecycle::{Begun, Fatal, Ground, Life, Opening};
-use crate::driver::ntpd::{Ended, Reception, Setup, Sockets, bounds, version_line};
-use crate::driver::responder::precision;
+use crate::driver::ntpd::{Gate, Rules, bounds, socket_name, version_line};
+use crate::driver::server::{Binding, Remembering, Server};
+use crate::engine::access::Network;
 use crate::engine::mru::Limit;
-use crate::engine::restrict::{Restrictions, Rule, describe};
+use crate::engine::restrict::{Flags, Restrictions, Rule, describe};
 use crate::report::ntpd::Check;
 use crate::report::{ErrorReport, ReportSchema};
 use crate::sys::log::Level;
@@ -32,7 +34,6 @@ use crate::sys::signal::Signal;
 use crate::sys::supervisor::Supervisor;
 use crate::sys::user::{self, Capability};
 use crate::sys::{Errno, SysError, clock, file, ports};
-use crate::types::KeyId;
 
 /// The report of this applet.
 pub const SCHEMA: ReportSchema = ReportSchema::of::<Check>("ntpbox/ntpd.check/1");
@@ -53,6 +54,8 @@ const CONFIG_FILES: [&str; 2] = ["/etc/ntp.conf", "/etc/ntpsec/ntp.conf"];
 const KEY_FILE_LIMIT: usize = 1 << 20;
 /// More than this is no drift file.
 const DRIFT_FILE_LIMIT: usize = 256;
+/// Memory for interleaved mode.
+const INTERLEAVED_BYTES: usize = 524_288;
 /// Port of NTP.
 const PORT: u16 = 123;
 /// Real-time priority of `-N`.
@@ -94,7 +97,7 @@ fn run(invocation: &Invocation, io: &mut Io) -> Outcome {
         Err(Fatal(line)) => return fail(invocation, io, "start", line),
     };
     let mut journal = Journal::new(args.foreground);
-    let outcome = match live(invocation, &args, &mut life, &mut journal) {
+    let outcome = match live(invocation, &args, &mut life, &mut journal, io) {
         Ok(Lived::Ended(signal)) => {
             let number = signal as i32;
             journal.line(
@@ -104,10 +107,7 @@ fn run(invocation: &Invocation, io: &mut Io) -> Outcome {
             );
             Outcome::SUCCESS
         }
-        Ok(Lived::Refused(line)) => {
-            journal.line(&life, Level::Error, &line);
-            fail(invocation, io, "unsupported", line)
-        }
+        Ok(Lived::Code(outcome)) => outcome,
         Err(Fatal(line)) => {
             journal.line(&life, Level::Error, &line);
             if !args.foreground {
@@ -124,8 +124,8 @@ fn run(invocation: &Invocation, io: &mut Io) -> Outcome {
 enum Lived {
     /// By this signal.
     Ended(Signal),
-    /// What was asked for is not there yet.
-    Refused(String),
+    /// By itself, with this exit code.
+    Code(Outcome),
 }
 
 fn name_of(signal: Signal) -> &'static str {
@@ -254,14 +254,11 @@ fn live(
     args: &Args,
     life: &mut Life,
     journal: &mut Journal,
+    io: &mut Io,
 ) -> Result<Lived, Fatal> {
     journal.line(life, Level::Notice, &format!("{}: Starting", version_line()));
     let words: Vec<String> = invocation.args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     journal.line(life, Level::Info, &format!("Command line: {} {}", invocation.program, words.join(" ")));
-    if args.quit {
-        let text = "-q is not supported yet: this version follows no source";
-        return Ok(Lived::Refused(text.to_owned()));
-    }
     let mut configured = read_configuration(args);
     let ntp = configured.config.ntp.take().unwrap_or_default();
     if let Some(path) = &ntp.logfile {
@@ -277,76 +274,93 @@ fn live(
         let text = "no restrict default in the configuration: control messages of strangers are not answered";
         journal.line(life, Level::Notice, text);
     }
-    serve(args, &configured, *ntp, life, journal)
+    serve(args, &configured, &ntp, life, journal, io)
 }
 
 fn serve(
     args: &Args,
     configured: &Configured,
-    ntp: Ntp,
+    ntp: &Ntp,
     life: &mut Life,
     journal: &mut Journal,
+    io: &mut Io,
 ) -> Result<Lived, Fatal> {
     let config = &configured.config;
     let user = match &args.user {
         Some(name) => named_user(name, life)?,
         None => None,
     };
-    if let Some(path) = &config.words.pidfile {
+    if let Some(path) = config.words.pidfile.as_ref().filter(|_| !args.quit) {
         life.claim("ntpd", Path::new(path))?;
     }
     let priority = args.priority.unwrap_or(if args.nice { HIGH_PRIORITY } else { 0 });
     life.hurry(priority.clamp(0, 99), args.lock_memory)?;
-    let keys = keys(config.words.keyfile.as_deref(), &ntp, life, journal);
-    let mut sources = Vec::new();
-    for (source, _) in &config.sources {
-        let text = format!("{} {} is not followed: this version only serves", source.kind, source.name);
-        journal.line(life, Level::Warning, &text);
-        sources.extend(source.name.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, source.port)));
-    }
-    let addresses = addresses(args, &ntp, life, journal);
-    let mut sockets = Sockets::open(&addresses).map_err(|error| port_taken(&error))?;
-    let open = sockets.addresses();
-    if open.is_empty() {
-        return Err(Fatal("Could not open NTP sockets".to_owned()));
-    }
-    for (number, address) in open.iter().enumerate() {
-        let name = match (address.ip().is_unspecified(), address.is_ipv4()) {
-            (true, true) => "v4wildcard",
-            (true, false) => "v6wildcard",
-            (false, _) => "address",
-        };
-        journal.line(life, Level::Info, &format!("Listen normally on {number} {name} {address}"));
-    }
-    let drift = config.driftfile.as_ref().and_then(|(path, _)| drift(path, life, journal));
-    let log2 = |n: i32| u8::try_from(n.clamp(0, 17)).unwrap_or(0);
-    let limited =
-        ntp.restrict.iter().any(|(rule, _)| rule.flags.has(crate::engine::restrict::Flags::LIMITED));
-    let setup = Setup {
-        restrictions: restrictions(&ntp),
-        restricts_default: ntp.restricts_default,
-        limit: Limit { average: log2(ntp.discard.average), minimum: log2(ntp.discard.minimum) },
-        clients: (ntp.switches.monitor || limited).then(|| bounds(&ntp.mru)),
-        control_key: ntp.control_key.map(KeyId::new).filter(|id| keys.get(*id).is_some()),
-        keys,
-        local_clock: ntp.local_clock,
-        sources,
-        variables: ntp.variables,
-        broadcast_delay: ntp.broadcast_delay,
-        precision: precision(),
-        drift,
-    };
-    let mut reception = Reception::new(setup, clock::mono(), sockets.rng());
-    reception.listens(&open);
+    let keys = keys(config.words.keyfile.as_deref(), ntp, life, journal);
+    let mut server = server(args, ntp, &keys, life, journal)?;
+    server.set_gate(gate(ntp));
+    let drift = following::drift_path(config).and_then(|path| drift(path, life, journal));
+    let controls = controls(ntp, life, journal);
+    let prepared = following::Prepared { args, config, ntp, keys, drift, controls };
+    let mut daemon = following::daemon(prepared, server)?;
     if user.is_some() {
         life.become_user(user.as_ref(), &[Capability::SysTime, Capability::NetBindService])?;
     }
-    journal.line(life, Level::Info, "0.0.0.0 c016 06 restart");
-    life.ready()?;
-    match sockets.run(&mut reception, None)? {
-        Ended::Signal(signal) => Ok(Lived::Ended(signal)),
-        Ended::Deadline => Ok(Lived::Ended(Signal::SIGTERM)),
+    for line in daemon.first_lines() {
+        journal.line(life, Level::Info, &line);
     }
+    life.ready()?;
+    following::run(args, ntp, &mut daemon, life, journal, io)
+}
+
+/// The server on its sockets.
+fn server(
+    args: &Args,
+    ntp: &Ntp,
+    keys: &KeyRing,
+    life: &Life,
+    journal: &mut Journal,
+) -> Result<Server, Fatal> {
+    // pairs of stamps for interleaved mode; the limit is ntpd's own, before it
+    let remembering = Remembering { bytes: Some(INTERLEAVED_BYTES), ..Remembering::default() };
+    let mut server = Server::new(remembering, Binding::default());
+    server.engine().keys = keys.clone();
+    for any in [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)] {
+        server.engine().access.set(Network::new(any, 0), true);
+    }
+    let addresses = addresses(args, ntp, life, journal);
+    server.listen(&addresses).map_err(|error| port_taken(&error))?;
+    if server.sockets() == 0 && !addresses.is_empty() {
+        return Err(Fatal("Could not open NTP sockets".to_owned()));
+    }
+    for (number, address) in server.addresses().enumerate() {
+        let name = socket_name(&address);
+        journal.line(life, Level::Info, &format!("Listen normally on {number} {name} {address}"));
+    }
+    Ok(server)
+}
+
+fn gate(ntp: &Ntp) -> Gate {
+    let log2 = |n: i32| u8::try_from(n.clamp(0, 17)).unwrap_or(0);
+    let limited = ntp.restrict.iter().any(|(rule, _)| rule.flags.has(Flags::LIMITED));
+    Gate::new(Rules {
+        restrictions: restrictions(ntp),
+        restricts_default: ntp.restricts_default,
+        limit: Limit { average: log2(ntp.discard.average), minimum: log2(ntp.discard.minimum) },
+        clients: (ntp.switches.monitor || limited).then(|| bounds(&ntp.mru)),
+    })
+}
+
+/// Whether the clock is set.
+fn controls(ntp: &Ntp, life: &Life, journal: &mut Journal) -> bool {
+    if !ntp.switches.ntp {
+        journal.line(life, Level::Notice, "disable ntp: the clock is not set");
+        return false;
+    }
+    let may = user::has_capability(Capability::SysTime);
+    if !may {
+        journal.line(life, Level::Warning, "CAP_SYS_TIME not present: the clock is not set");
+    }
+    may
 }
 
 /// `USER[:GROUP]`.
@@ -386,12 +400,12 @@ fn keys(path: Option<&str>, ntp: &Ntp, life: &Life, journal: &mut Journal) -> Ke
 }
 
 /// The frequency of the drift file, ppm in ntpd's sign; a missing file is a first start.
-fn drift(path: &str, life: &Life, journal: &mut Journal) -> Option<f64> {
-    let bytes = match file::read_bounded(Path::new(path), DRIFT_FILE_LIMIT) {
+fn drift(path: &Path, life: &Life, journal: &mut Journal) -> Option<f64> {
+    let bytes = match file::read_bounded(path, DRIFT_FILE_LIMIT) {
         Ok(bytes) => bytes,
         Err(error) if error.errno == Errno::ENOENT => return None,
         Err(error) => {
-            let text = format!("frequency file {path}: {}", error.reason());
+            let text = format!("frequency file {}: {}", path.display(), error.reason());
             journal.line(life, Level::Error, &text);
             return None;
         }
@@ -400,7 +414,7 @@ fn drift(path: &str, life: &Life, journal: &mut Journal) -> Option<f64> {
     let number = text.split_ascii_whitespace().next().and_then(|word| word.parse::<f64>().ok());
     let number = number.filter(|ppm| ppm.is_finite() && ppm.abs() <= 500.0);
     if number.is_none() {
-        journal.line(life, Level::Error, &format!("format error frequency file {path}"));
+        journal.line(life, Level::Error, &format!("format error frequency file {}", path.display()));
     }
     number
 }

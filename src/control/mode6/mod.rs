@@ -13,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 pub use self::facts::Facts;
 use self::facts::{Association, Clock, System};
 use self::lists::Nonces;
-pub use self::variables::ntpd_frequency;
+pub use self::variables::{ntpd_frequency, stratum_refid_text};
 use crate::auth::{DigestLength, KeyRing};
 use crate::engine::restrict::Control;
 use crate::types::{KeyId, MonoTime, TimeDelta, Timestamp};

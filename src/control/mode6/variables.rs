@@ -280,6 +280,11 @@ fn refid_text(refid: RefId, stratum: Stratum, of_clock: bool) -> String {
     .collect()
 }
 
+/// A reference identifier of a server as ntpd writes it: an address from stratum 2 on.
+pub fn stratum_refid_text(refid: RefId, stratum: Stratum) -> String {
+    refid_text(refid, stratum, false)
+}
+
 /// `YYYYMMDDhhmm`
 fn date(time: Timestamp) -> String {
     civil::rfc3339(time).chars().take(16).filter(char::is_ascii_digit).collect()

@@ -1,221 +1,310 @@
-//! What the serving daemon knows about itself, for control messages: its local clock, its sources, its counters.
+//! The engine's truth in ntpd's terms: system variables, associations, counters, lists, and what may be changed from afar.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{Setup, bounds, clients};
+use super::informant::{House, State};
+use super::track::Track;
 use crate::config::chrony_conf::Files;
 use crate::config::ntp_conf;
-use crate::config::ntp_model::LocalClock;
+use crate::config::ntp_model::{LocalClock, Mru};
 use crate::control::mode6::Facts;
 use crate::control::mode6::facts::{
     Association, AssociationCounters, AssociationFlags, Clock, Events, Identity, Interface, Kernel, Sample,
-    Statistics, System, Variable,
+    Statistics, System,
 };
-use crate::engine::mru::Clients;
-use crate::engine::restrict::{Restrictions, Rule};
-use crate::engine::rng::Rng;
-use crate::engine::server::Snapshot;
+use crate::engine::association::{Facts as SourceFacts, Role};
+use crate::engine::daemon::{Engine, Source};
+use crate::engine::measurement::SourceId;
+use crate::engine::mru::{Bounds, Clients};
+use crate::engine::options::{Kind, Source as Options};
+use crate::engine::restrict::Rule;
+use crate::engine::selection::Status;
 use crate::sys::clock;
 use crate::types::{
-    Frequency, Leap, LogInterval, Mode, MonoTime, NtpTimestamp, Reach, RefId, Secs, Stratum, TimeDelta,
-    Timestamp,
+    Frequency, KeyId, Leap, LogInterval, Mode, MonoTime, Now, NtpTimestamp, Reach, RefId, Secs, Stratum,
+    TimeDelta, Timestamp,
 };
 use crate::wire::mode6::AssocId;
 use crate::wire::mode6::status::Selection;
 
-/// System events.
-const RESTART: u8 = 6;
-const CLOCK_SYNC: u8 = 5;
-/// Association events.
-const MOBILIZE: u8 = 1;
-const REACHABLE: u8 = 4;
-const SYSTEM_PEER: u8 = 10;
-/// What keeps the clock when it is the local clock.
+/// What keeps the clock: the local clock, or a server.
 const SOURCE_LOCAL: u8 = 5;
-/// Polls of the local clock until it is trusted beside other sources: its error bound is below 1.5 s then, as in ntpd.
-const POLLS_TO_TRUST: u64 = 4;
+const SOURCE_NTP: u8 = 6;
 /// Error bound that the local clock's driver claims.
 const DRIVER_DISPERSION: Secs = Secs::literal(0.01);
-/// Growth of an error bound, s/s.
-const GROWTH: f64 = 15e-6;
+/// Reference ID of local mode, as our engine has it (127.127.1.1).
+const LOCAL_MODE: u32 = 0x7F7F_0101;
+/// Bits of `flash` that are tests of the association, not of a packet.
+const PEER_STRATUM: u16 = 0x200;
+const PEER_DISTANCE: u16 = 0x400;
+const PEER_LOOP: u16 = 0x800;
+const PEER_UNREACHABLE: u16 = 0x1000;
+/// Sources that a line from afar may bring it to.
+const MOST_SOURCES: usize = 256;
 
-/// Everything that is known.
-pub(super) struct Desk {
-    pub(super) restrictions: Restrictions,
-    pub(super) clients: Option<Clients>,
-    pub(super) statistics: Statistics,
-    identity: Identity,
-    local: Option<LocalClock>,
-    sources: Vec<SocketAddr>,
-    first_id: u16,
-    precision: LogInterval,
-    frequency: Frequency,
-    broadcast_delay: Secs,
-    keys: u64,
-    default_bounds: crate::engine::mru::Bounds,
-    interfaces: Vec<Interface>,
-    started: MonoTime,
-    /// The last look at the clocks.
-    at: Timestamp,
-    now: MonoTime,
-    system_seen: bool,
-    peers_seen: Vec<AssocId>,
+/// Who keeps the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeper {
+    Nobody,
+    /// Local mode without a clock of its own (`tos orphan`, chrony's `local`).
+    Orphan,
+    /// 127.127.1.u.
+    Local,
+    Source(SourceId),
 }
 
-/// The version line of the daemon and of its variable.
-pub fn version_line() -> String {
-    format!("ntpd 4.2.8p15@ntpbox-{} Sat Nov 21 10:00:00 UTC 2026 (1)", env!("CARGO_PKG_VERSION"))
-}
-
-fn identity(variables: Vec<(String, String, bool)>) -> Identity {
-    let kernel = |name: &str| {
-        let text = std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
-        text.trim().to_owned()
-    };
-    Identity {
-        version: version_line(),
-        processor: std::env::consts::ARCH.to_owned(),
-        system: format!("{}/{}", kernel("ostype"), kernel("osrelease")),
-        variables: variables
-            .into_iter()
-            .map(|(name, value, default)| Variable { name, value, default })
-            .collect(),
+/// The bounds of a client list.
+pub fn bounds(mru: &Mru) -> Bounds {
+    let size = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+    Bounds {
+        most: size(mru.maxdepth).min(1_000_000),
+        least: size(mru.mindepth),
+        age: TimeDelta::from_secs(i64::from(mru.maxage)),
     }
 }
 
-impl Desk {
-    pub(super) fn new(setup: Setup, now: MonoTime, rng: &mut dyn Rng) -> Self {
-        let [high, low, ..] = rng.next_u64().to_be_bytes();
-        Self {
-            restrictions: setup.restrictions,
-            clients: clients(setup.clients),
-            statistics: Statistics {
-                keys: u64::try_from(setup.keys.len()).unwrap_or(0),
-                ..Statistics::default()
+fn secs(value: f64) -> Secs {
+    Secs::new(value).unwrap_or(Secs::ZERO)
+}
+
+fn interval(log2: i32) -> LogInterval {
+    LogInterval::from_log2(i8::try_from(log2).unwrap_or(6))
+}
+
+fn age(since: MonoTime, now: MonoTime) -> u64 {
+    u64::try_from((now - since).as_nanos() / 1_000_000_000).unwrap_or(0)
+}
+
+const fn unspecified(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    }
+}
+
+impl State {
+    pub(super) fn keeper(&self, engine: &Engine, now: Now) -> Keeper {
+        let tracking = engine.tracking(now);
+        if tracking.stratum == 0 || tracking.leap == Leap::Unsynchronised {
+            return Keeper::Nobody;
+        }
+        if tracking.address.is_none() && tracking.refid.to_bits() == LOCAL_MODE {
+            return if self.local.is_some() { Keeper::Local } else { Keeper::Orphan };
+        }
+        let of_address = || {
+            let mut sources = engine.sources();
+            sources.find(|(_, s)| Some(s.association.address().ip()) == tracking.address).map(|(id, _)| id)
+        };
+        of_address().or(engine.selected()).map_or(Keeper::Nobody, Keeper::Source)
+    }
+
+    fn precision_secs(&self) -> f64 {
+        f64::from(self.precision.log2()).exp2()
+    }
+
+    /// Jitter and poll exponent of the system peer.
+    pub(super) fn of_system_peer(&self, engine: &Engine, now: Now) -> (Secs, i32) {
+        let Keeper::Source(id) = self.keeper(engine, now) else { return (secs(self.precision_secs()), 6) };
+        let track = self.tracks.get(&id);
+        let jitter = track.map(|track| track.best(now.mono, self.growth, self.precision_secs()).jitter);
+        let poll = engine.sources().find(|(other, _)| *other == id).map(|(_, s)| s.association.facts().poll);
+        (jitter.unwrap_or(Secs::ZERO), poll.unwrap_or(6))
+    }
+
+    pub(super) fn system(&self, engine: &Engine, now: Now) -> System {
+        let keeper = self.keeper(engine, now);
+        let tracking = engine.tracking(now);
+        let peer = match keeper {
+            Keeper::Source(id) => self.association_of(engine, id, now),
+            _ => None,
+        };
+        let local = self.local.filter(|_| keeper == Keeper::Local);
+        let local_address = |clock: LocalClock| Ipv4Addr::new(127, 127, 1, clock.unit);
+        let quiet = || match (self.stepped, self.followed) {
+            (true, _) => *b"STEP",
+            (false, true) => *b"DOWN",
+            (false, false) => *b"INIT",
+        };
+        let (refid, reference) = match (keeper, local) {
+            (Keeper::Nobody, _) => (RefId::from_ascii(quiet()), NtpTimestamp::ZERO),
+            (_, Some(clock)) => (
+                RefId::from_ipv4(local_address(clock)),
+                NtpTimestamp::from_timestamp(self.local_poll(&clock, now)),
+            ),
+            _ => (tracking.refid, tracking.time.map_or(NtpTimestamp::ZERO, NtpTimestamp::from_timestamp)),
+        };
+        let root_dispersion = match (keeper, local) {
+            (Keeper::Nobody, _) => (now.mono - self.started).as_secs_f64() * self.growth,
+            (_, Some(clock)) => {
+                let since = (now.clock - self.local_poll(&clock, now)).as_secs_f64();
+                DRIVER_DISPERSION.get() + since * self.growth + 0.001
+            }
+            // ntpd never claims less than its own increment
+            _ => tracking.root_dispersion.max(0.001),
+        };
+        let (jitter, poll) = self.of_system_peer(engine, now);
+        let peer_id = match keeper {
+            Keeper::Local => self.local_id,
+            _ => peer.as_ref().map_or(AssocId::SYSTEM, |peer| peer.id),
+        };
+        System {
+            leap: if keeper == Keeper::Nobody { Leap::Unsynchronised } else { tracking.leap },
+            source: match keeper {
+                Keeper::Nobody => 0,
+                Keeper::Orphan | Keeper::Local => SOURCE_LOCAL,
+                Keeper::Source(_) => SOURCE_NTP,
             },
-            identity: identity(setup.variables),
-            local: setup.local_clock,
-            sources: setup.sources,
-            // room for all of them above it, and never 0
-            first_id: (u16::from_be_bytes([high, low]) & 0x7fff) + 1,
-            precision: setup.precision,
-            // the file's sign is ntpd's
-            frequency: setup.drift.and_then(|ppm| Frequency::from_ppm(-ppm)).unwrap_or(Frequency::ZERO),
-            broadcast_delay: Secs::new(setup.broadcast_delay).unwrap_or(Secs::ZERO),
-            keys: u64::try_from(setup.keys.len()).unwrap_or(0),
-            default_bounds: bounds(&crate::config::ntp_model::Mru::default()),
-            interfaces: Vec::new(),
-            started: now,
-            at: clock::now(),
-            now,
-            system_seen: false,
-            peers_seen: Vec::new(),
-        }
-    }
-
-    /// What is shown from now on is of this moment.
-    pub(super) fn look(&mut self, at: Timestamp, now: MonoTime) {
-        (self.at, self.now) = (at, now);
-    }
-
-    fn uptime(&self) -> u64 {
-        u64::try_from((self.now - self.started).as_nanos() / 1_000_000_000).unwrap_or(0)
-    }
-
-    /// How often the local clock has been read.
-    fn polls(&self, local: &LocalClock) -> u64 {
-        1 + (self.uptime() >> local.minpoll.clamp(3, 17))
-    }
-
-    /// The local clock, once it keeps the time.
-    fn keeper(&self) -> Option<&LocalClock> {
-        self.local.as_ref().filter(|local| self.sources.is_empty() || self.polls(local) >= POLLS_TO_TRUST)
-    }
-
-    /// When the local clock was last read.
-    fn last_poll(&self, local: &LocalClock) -> Timestamp {
-        let since = self.uptime() % (1 << local.minpoll.clamp(3, 17));
-        self.at - TimeDelta::from_secs(i64::try_from(since).unwrap_or(0))
-    }
-
-    pub(super) fn snapshot(&self) -> Snapshot {
-        let system = self.system();
-        let reference = self.keeper().map_or(Timestamp::UNIX_EPOCH, |local| self.last_poll(local));
-        Snapshot {
-            leap: system.leap,
-            stratum: system.stratum,
-            root_delay: Secs::ZERO,
-            root_dispersion: system.root_dispersion,
-            dispersion_rate: Frequency::new(GROWTH).unwrap_or(Frequency::ZERO),
-            refid: system.refid,
+            events: self.events,
+            stratum: match keeper {
+                Keeper::Nobody => Stratum::UNSYNCHRONISED,
+                _ => Stratum::new(tracking.stratum),
+            },
+            precision: self.precision,
+            root_delay: if keeper == Keeper::Nobody { Secs::ZERO } else { secs(tracking.root_delay) },
+            root_dispersion: secs(root_dispersion),
+            refid,
             reference,
-            at: self.at,
-            ..Snapshot::unsynchronised(self.precision)
+            clock: NtpTimestamp::from_timestamp(now.clock),
+            peer: peer_id,
+            peer_address: match local {
+                Some(clock) => Some(SocketAddr::new(local_address(clock).into(), 123)),
+                None => peer.as_ref().map(|peer| SocketAddr::new(peer.source.ip(), 123)),
+            },
+            peer_mode: match local {
+                Some(_) => Mode::Client.to_bits(),
+                None => peer.as_ref().map_or(0, |peer| peer.host_mode.to_bits()),
+            },
+            time_constant: match (keeper, local) {
+                (Keeper::Source(_), _) => interval(poll),
+                (_, Some(clock)) => interval(clock.minpoll),
+                _ => interval(3),
+            },
+            min_time_constant: interval(3),
+            offset: secs(tracking.last_offset),
+            frequency: Frequency::new(engine.frequency()).unwrap_or(Frequency::ZERO),
+            system_jitter: if keeper == Keeper::Nobody { Secs::ZERO } else { jitter },
+            clock_jitter: secs(tracking.rms_offset.max(self.precision_secs())),
+            clock_wander: Frequency::new(tracking.skew).unwrap_or(Frequency::ZERO),
+            tai: None,
+            leap_seconds: None,
+            broadcast_delay: self.broadcast_delay,
+            wander_threshold: Frequency::from_ppm(0.1).unwrap_or(Frequency::ZERO),
         }
     }
 
-    pub(super) fn listens(&mut self, addresses: &[SocketAddr]) {
-        self.interfaces = addresses
-            .iter()
-            .map(|address| Interface {
-                name: match (address.ip().is_unspecified(), address.is_ipv4()) {
-                    (true, true) => "v4wildcard".to_owned(),
-                    (true, false) => "v6wildcard".to_owned(),
-                    (false, _) => "address".to_owned(),
-                },
-                address: *address,
-                enabled: true,
-                // what ntpd shows: wildcard, and broadcast for IPv4
-                flags: if address.is_ipv4() { 0x89 } else { 0x81 },
-                received: 0,
-                sent: 0,
-                failed: 0,
-                peers: 0,
-                uptime: 0,
-            })
-            .collect();
+    pub(super) fn associations(&self, engine: &Engine, now: Now) -> Vec<Association> {
+        let followed = engine.sources().filter_map(|(id, _)| self.association_of(engine, id, now));
+        let pools = self.pools.iter().map(|(id, pool, events)| self.prototype(*id, pool, *events));
+        let local = self.local.iter().map(|clock| self.local_association(clock, engine, now));
+        let mut all: Vec<Association> = followed.chain(pools).chain(local).collect();
+        all.sort_by_key(|association| association.id);
+        all
     }
 
-    pub(super) fn took(&mut self, socket: usize, packets: u64) {
-        self.statistics.wakeups += 1;
-        self.statistics.good_wakeups += u64::from(packets > 0);
-        self.statistics.io_received += packets;
-        if let Some(interface) = self.interfaces.get_mut(socket) {
-            interface.received += packets;
+    pub(super) fn association_of(&self, engine: &Engine, id: SourceId, now: Now) -> Option<Association> {
+        let (_, source) = engine.sources().find(|(other, _)| *other == id)?;
+        let (assoc, track) = (*self.ids.get(&id)?, self.tracks.get(&id)?);
+        let keeps = self.keeper(engine, now) == Keeper::Source(id);
+        Some(self.association(assoc, source, track, (engine.shown(id).status, keeps), now))
+    }
+
+    fn association(
+        &self,
+        id: AssocId,
+        source: &Source,
+        track: &Track,
+        (status, keeps): (Status, bool),
+        now: Now,
+    ) -> Association {
+        let facts = source.association.facts();
+        let options = source.association.options();
+        let header = facts.last.map(|packet| &packet.header);
+        let best = track.best(now.mono, self.growth, self.precision_secs());
+        let address = facts.address.ip().to_canonical();
+        let until = source.association.next_timeout().map_or(TimeDelta::ZERO, |at| at - now.mono);
+        let local = facts.last.and_then(|packet| packet.local).unwrap_or(unspecified(address));
+        Association {
+            id,
+            flags: AssociationFlags {
+                configured: options.kind != Kind::Pool,
+                auth_enabled: options.key != 0,
+                authentic: options.key != 0 && track.authentic,
+                broadcast: false,
+            },
+            selection: if keeps { Selection::SystemPeer } else { selection(status) },
+            events: track.events,
+            source: SocketAddr::new(address, 123),
+            name: (source.name.parse::<IpAddr>().is_err() && !source.name.is_empty())
+                .then(|| source.name.clone()),
+            local: SocketAddr::new(local, 123),
+            host_mode: if facts.role == Role::Peer { Mode::SymmetricActive } else { Mode::Client },
+            peer_mode: header.map_or(Mode::Reserved, |h| h.mode),
+            leap: facts.leap,
+            stratum: match facts.stratum {
+                0 => Stratum::UNSYNCHRONISED,
+                stratum => Stratum::new(stratum.min(16)),
+            },
+            precision: header.map_or(self.precision, |h| h.precision),
+            root_delay: header.map_or(Secs::ZERO, |h| h.root_delay.to_secs()),
+            root_dispersion: header.map_or(Secs::ZERO, |h| h.root_dispersion.to_secs()),
+            refid: header.map_or(RefId::from_ascii(*b"INIT"), |h| h.refid),
+            reference: header.map_or(NtpTimestamp::ZERO, |h| h.reference),
+            origin: header.map_or(NtpTimestamp::ZERO, |h| h.transmit),
+            receive: track.received_at.map_or(NtpTimestamp::ZERO, NtpTimestamp::from_timestamp),
+            reach: facts.reach,
+            unreach: facts.unreachable,
+            host_poll: interval(facts.poll.max(0)),
+            peer_poll: header.map_or(interval(options.maxpoll.max(0)), |h| h.poll),
+            headway: track.headway(now.mono),
+            flash: flash(&facts, track, status),
+            key: (options.key != 0).then(|| KeyId::new(options.key)),
+            ttl: None,
+            offset: best.offset,
+            delay: best.delay,
+            dispersion: best.dispersion,
+            jitter: best.jitter,
+            xleave: Secs::ZERO,
+            bias: secs(options.offset),
+            filter: track.filter(now.mono, self.growth),
+            until_next: u64::try_from(until.as_nanos() / 1_000_000_000).unwrap_or(0),
+            counters: AssociationCounters {
+                sent: facts.counters.sent.into(),
+                received: facts.counters.received.into(),
+                since_received: age(track.last_received.unwrap_or(self.started), now.mono),
+                since_reach: age(track.reach_changed, now.mono),
+                bad_auth: track.bad_auth,
+                bogus_origin: track.bogus_origin,
+                duplicate: track.duplicates,
+                bad_dispersion: track.bad_distance,
+                bad_reference: 0,
+                candidate: u64::from(keeps),
+            },
+            clock: None,
         }
     }
 
-    pub(super) fn sent(&mut self, socket: usize, sent: u64, failed: u64) {
-        self.statistics.io_sent += sent;
-        self.statistics.io_failed += failed;
-        if let Some(interface) = self.interfaces.get_mut(socket) {
-            interface.sent += sent;
-            interface.failed += failed;
+    /// A `pool` line: it stands for those that it brings.
+    fn prototype(&self, id: AssocId, pool: &Options, events: Events) -> Association {
+        Association {
+            flags: AssociationFlags { configured: true, broadcast: true, ..AssociationFlags::default() },
+            name: Some(pool.name.clone()),
+            refid: RefId::from_ascii(*b"POOL"),
+            host_poll: interval(pool.minpoll),
+            peer_poll: interval(pool.maxpoll),
+            ..self.silent(id, SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 123), events)
         }
     }
 
-    fn id(&self, place: usize) -> AssocId {
-        AssocId::new(self.first_id.saturating_add(u16::try_from(place).unwrap_or(u16::MAX)))
-    }
-
-    /// A source that is never asked.
-    fn silent(&self, place: usize, address: SocketAddr) -> Association {
-        let id = self.id(place);
+    /// An association that nothing came from.
+    fn silent(&self, id: AssocId, address: SocketAddr, events: Events) -> Association {
         Association {
             id,
             flags: AssociationFlags { configured: true, ..AssociationFlags::default() },
             selection: Selection::Reject,
-            events: self.events(id, MOBILIZE),
+            events,
             source: address,
             name: None,
-            local: SocketAddr::new(
-                if address.is_ipv4() {
-                    Ipv4Addr::UNSPECIFIED.into()
-                } else {
-                    IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)
-                },
-                123,
-            ),
+            local: SocketAddr::new(unspecified(address.ip()), 123),
             host_mode: Mode::Client,
             peer_mode: Mode::Reserved,
             leap: Leap::Unsynchronised,
@@ -229,11 +318,10 @@ impl Desk {
             receive: NtpTimestamp::ZERO,
             reach: Reach::from_bits(0),
             unreach: 0,
-            host_poll: LogInterval::from_log2(6),
-            peer_poll: LogInterval::from_log2(10),
+            host_poll: interval(6),
+            peer_poll: interval(10),
             headway: 0,
-            // as ntpd before the first reply: too far and unreachable
-            flash: 0x1400,
+            flash: PEER_DISTANCE | PEER_UNREACHABLE,
             key: None,
             ttl: None,
             offset: Secs::ZERO,
@@ -244,58 +332,53 @@ impl Desk {
             bias: Secs::ZERO,
             filter: [Sample::EMPTY; 8],
             until_next: 0,
-            counters: AssociationCounters {
-                since_received: self.uptime(),
-                since_reach: self.uptime(),
-                ..AssociationCounters::default()
-            },
+            counters: AssociationCounters::default(),
             clock: None,
         }
     }
 
-    fn events(&self, id: AssocId, last: u8) -> Events {
-        Events { count: u8::from(!self.peers_seen.contains(&id)), last }
+    /// When the local clock was last read.
+    fn local_poll(&self, local: &LocalClock, now: Now) -> Timestamp {
+        let since = self.uptime(now.mono) % (1 << local.minpoll.clamp(3, 17));
+        now.clock - TimeDelta::from_secs(i64::try_from(since).unwrap_or(0))
     }
 
-    fn local_association(&self, local: &LocalClock) -> Association {
-        let place = self.sources.len();
-        let polls = self.polls(local);
-        let keeps = self.keeper().is_some();
-        let interval = 1_u64 << local.minpoll.clamp(3, 17);
-        let poll = LogInterval::from_log2(i8::try_from(local.minpoll).unwrap_or(6));
-        let since = self.uptime() % interval;
+    fn local_association(&self, local: &LocalClock, engine: &Engine, now: Now) -> Association {
+        let step = 1_u64 << local.minpoll.clamp(3, 17);
+        let uptime = self.uptime(now.mono);
+        let (polls, since) = (1 + uptime / step, uptime % step);
+        let keeps = self.keeper(engine, now) == Keeper::Local;
         let mut filter = [Sample::EMPTY; 8];
         let mut age = f64::from(u32::try_from(since).unwrap_or(0));
         for slot in filter.iter_mut().take(usize::try_from(polls).unwrap_or(8)) {
-            *slot = Sample { dispersion: Secs::new(age * GROWTH).unwrap_or(Secs::ZERO), ..Sample::EMPTY };
-            age += f64::from(u32::try_from(interval).unwrap_or(0));
+            *slot = Sample { dispersion: secs(age * self.growth), ..Sample::EMPTY };
+            age += f64::from(u32::try_from(step).unwrap_or(0));
         }
         let bits = if polls >= 8 { 0xff } else { (1_u16 << polls) - 1 };
-        let id = self.id(place);
         let refid = RefId::from_ascii(local.refid);
+        let address = SocketAddr::new(Ipv4Addr::new(127, 127, 1, local.unit).into(), 123);
         Association {
             selection: if keeps { Selection::SystemPeer } else { Selection::Reject },
-            events: self.events(id, if keeps { SYSTEM_PEER } else { REACHABLE }),
             local: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 123),
             peer_mode: Mode::Server,
             leap: Leap::None,
             stratum: Stratum::new(local.stratum),
             root_dispersion: DRIVER_DISPERSION,
             refid,
-            receive: NtpTimestamp::from_timestamp(self.last_poll(local)),
+            receive: NtpTimestamp::from_timestamp(self.local_poll(local, now)),
             reach: Reach::from_bits(u8::try_from(bits).unwrap_or(u8::MAX)),
-            host_poll: poll,
-            peer_poll: poll,
+            host_poll: interval(local.minpoll),
+            peer_poll: interval(local.minpoll),
             flash: 0,
             ttl: Some(0),
-            dispersion: filter_dispersion(&filter),
+            dispersion: secs(filter.iter().rev().fold(0.0, |sum, s| (sum + s.dispersion.get()) / 2.0)),
             filter,
-            until_next: interval - since,
+            until_next: step - since,
             counters: AssociationCounters {
                 sent: polls,
                 received: polls,
                 since_received: since,
-                since_reach: self.uptime(),
+                since_reach: uptime,
                 ..AssociationCounters::default()
             },
             clock: Some(Clock {
@@ -312,153 +395,274 @@ impl Desk {
                 refid,
                 flags: local.flags,
             }),
-            ..self.silent(place, SocketAddr::new(Ipv4Addr::new(127, 127, 1, local.unit).into(), 123))
+            ..self.silent(self.local_id, address, self.local_events)
         }
     }
 }
 
-/// The error bound of a filter: the samples' bounds, each counting half of the one before.
-fn filter_dispersion(filter: &[Sample; 8]) -> Secs {
-    let sum = filter.iter().rev().fold(0.0, |sum, sample| (sum + sample.dispersion.get()) / 2.0);
-    Secs::new(sum).unwrap_or(Secs::ZERO)
+/// Chrony's verdict in ntpd's words.
+const fn selection(status: Status) -> Selection {
+    match status {
+        Status::Selected | Status::Combined => Selection::Candidate,
+        Status::Distant | Status::NonPreferred | Status::WaitsUpdate | Status::WaitsSources => {
+            Selection::Outlier
+        }
+        Status::Falseticker | Status::Untrusted => Selection::Falseticker,
+        _ => Selection::Reject,
+    }
 }
 
-impl Facts for Desk {
-    fn system(&self) -> System {
-        let keeper = self.keeper();
-        let count = u8::from(!self.system_seen);
-        let unit = keeper.map_or(0, |local| local.unit);
-        System {
-            leap: if keeper.is_some() { Leap::None } else { Leap::Unsynchronised },
-            source: if keeper.is_some() { SOURCE_LOCAL } else { 0 },
-            events: Events { count, last: if keeper.is_some() { CLOCK_SYNC } else { RESTART } },
-            stratum: keeper
-                .map_or(Stratum::UNSYNCHRONISED, |local| Stratum::new(local.stratum.saturating_add(1))),
-            precision: self.precision,
-            root_delay: Secs::ZERO,
-            root_dispersion: match keeper {
-                Some(local) => {
-                    let since = (self.at - self.last_poll(local)).as_secs_f64();
-                    Secs::new(DRIVER_DISPERSION.get() + since * GROWTH + 0.001).unwrap_or(DRIVER_DISPERSION)
-                }
-                None => Secs::new((self.now - self.started).as_secs_f64() * GROWTH).unwrap_or(Secs::ZERO),
-            },
-            refid: match keeper {
-                Some(_) => RefId::from_ipv4(Ipv4Addr::new(127, 127, 1, unit)),
-                None => RefId::from_ascii(*b"INIT"),
-            },
-            reference: keeper
-                .map_or(NtpTimestamp::ZERO, |local| NtpTimestamp::from_timestamp(self.last_poll(local))),
-            clock: NtpTimestamp::from_timestamp(self.at),
-            peer: if keeper.is_some() { self.id(self.sources.len()) } else { AssocId::SYSTEM },
-            peer_address: keeper.map(|_| SocketAddr::new(Ipv4Addr::new(127, 127, 1, unit).into(), 123)),
-            peer_mode: if keeper.is_some() { Mode::Client.to_bits() } else { 0 },
-            time_constant: LogInterval::from_log2(
-                keeper.map_or(3, |local| i8::try_from(local.minpoll).unwrap_or(6)),
-            ),
-            min_time_constant: LogInterval::from_log2(3),
-            offset: Secs::ZERO,
-            frequency: self.frequency,
-            system_jitter: Secs::ZERO,
-            clock_jitter: Secs::ZERO,
-            clock_wander: Frequency::ZERO,
-            tai: None,
-            leap_seconds: None,
-            broadcast_delay: self.broadcast_delay,
-            wander_threshold: Frequency::from_ppm(0.1).unwrap_or(Frequency::ZERO),
+/// The tests that fail: those of the last packet, then those of the association.
+fn flash(facts: &SourceFacts<'_>, track: &Track, status: Status) -> u16 {
+    let mut bits = track.failed;
+    if let Some(packet) = facts.last {
+        if packet.header.leap == Leap::Unsynchronised || !(1..16).contains(&packet.header.stratum.get()) {
+            bits |= PEER_STRATUM | PEER_DISTANCE;
         }
+        if packet.tests.is_synchronised() && !packet.tests.loopless {
+            bits |= PEER_LOOP;
+        }
+    } else {
+        bits |= PEER_DISTANCE;
+    }
+    if matches!(status, Status::BadDistance | Status::Jittery) {
+        bits |= PEER_DISTANCE;
+    }
+    if facts.reach.bits() == 0 {
+        bits |= PEER_UNREACHABLE;
+    }
+    bits
+}
+
+/// All facts at one moment.
+pub(super) struct View<'s, 'a> {
+    pub(super) state: &'s mut State,
+    pub(super) house: House<'a>,
+}
+
+impl Facts for View<'_, '_> {
+    fn system(&self) -> System {
+        self.state.system(self.house.engine, self.house.now)
     }
 
     fn associations(&self) -> Vec<Association> {
-        let sources = self.sources.iter().enumerate().map(|(place, address)| self.silent(place, *address));
-        sources.chain(self.local.as_ref().map(|local| self.local_association(local))).collect()
+        self.state.associations(self.house.engine, self.house.now)
     }
 
     fn statistics(&self) -> Statistics {
-        Statistics { uptime: self.uptime(), keys: self.keys, ..self.statistics }
+        let mut all = Statistics {
+            uptime: self.state.uptime(self.house.now.mono),
+            keys: self.state.keys,
+            received: self.house.served.ntp_hits,
+            this_version: self.house.served.ntp_hits - self.house.served.ntp_drops,
+            limited: self.house.served.ntp_drops,
+            io_received: self.house.served.ntp_hits,
+            io_sent: self.house.served.ntp_hits - self.house.served.ntp_drops,
+            ..Statistics::default()
+        };
+        if let Some(gate) = &self.house.gate {
+            let c = gate.counters();
+            all.received = c.received;
+            all.this_version = c.this_version;
+            all.old_version = c.old_version;
+            all.bad_format = c.bad_format;
+            all.bad_auth = c.bad_auth;
+            all.declined = c.declined;
+            all.restricted = c.restricted;
+            all.limited = c.limited;
+            all.kod_sent = c.kod_sent;
+            all.io_received = c.io_received;
+            all.io_sent = c.io_sent;
+            all.io_failed = c.io_failed;
+            all.wakeups = c.wakeups;
+            all.good_wakeups = c.good_wakeups;
+        }
+        for (_, source) in self.house.engine.sources() {
+            let counters = source.association.facts().counters;
+            let (sent, received) = (u64::from(counters.sent), u64::from(counters.received));
+            all.timer_sent += sent;
+            all.io_sent += sent;
+            all.io_received += received;
+            all.received += received;
+            all.processed += u64::from(counters.valid);
+        }
+        all
     }
 
     fn kernel(&self) -> Option<Kernel> {
         let kernel = clock::kernel().ok()?;
-        let secs = |delta: TimeDelta| Secs::from(delta);
         Some(Kernel {
-            offset: secs(kernel.offset),
+            offset: Secs::from(kernel.offset),
             frequency_ppm: kernel.correction_ppm,
-            max_error: secs(kernel.max_error),
-            est_error: secs(kernel.est_error),
+            max_error: Secs::from(kernel.max_error),
+            est_error: Secs::from(kernel.est_error),
             status: u32::try_from(kernel.status).unwrap_or(0),
             time_constant: kernel.time_constant,
-            precision: secs(kernel.precision),
+            precision: Secs::from(kernel.precision),
             tolerance_ppm: kernel.tolerance_ppm,
         })
     }
 
     fn interfaces(&self) -> Vec<Interface> {
-        let uptime = self.uptime();
-        self.interfaces.iter().map(|interface| Interface { uptime, ..interface.clone() }).collect()
+        let uptime = self.state.uptime(self.house.now.mono);
+        let peers = |v4: bool| {
+            let mine = |source: &Source| source.association.address().is_ipv4() == v4;
+            u64::try_from(self.house.engine.sources().filter(|(_, s)| mine(s)).count()).unwrap_or(0)
+        };
+        let sockets = self.house.sockets.iter().enumerate();
+        sockets
+            .map(|(place, address)| {
+                let [received, sent, failed] =
+                    self.house.gate.as_ref().map_or([0; 3], |gate| gate.of_socket(place));
+                Interface {
+                    name: socket_name(address).to_owned(),
+                    address: *address,
+                    enabled: true,
+                    // what ntpd shows: wildcard, and broadcast for IPv4
+                    flags: if address.is_ipv4() { 0x89 } else { 0x81 },
+                    received,
+                    sent,
+                    failed,
+                    peers: if address.ip().is_unspecified() { peers(address.is_ipv4()) } else { 0 },
+                    uptime,
+                }
+            })
+            .collect()
     }
 
     fn restrictions(&self) -> Vec<Rule> {
-        self.restrictions.list()
+        self.house.gate.as_ref().map_or_else(Vec::new, |gate| gate.restrictions.list())
     }
 
     fn clients(&self) -> Option<&Clients> {
-        self.clients.as_ref()
+        self.house.gate.as_ref().and_then(|gate| gate.clients.as_ref())
     }
 
     fn identity(&self) -> &Identity {
-        &self.identity
+        &self.state.identity
     }
 
     fn events_seen(&mut self, association: AssocId) {
         if association == AssocId::SYSTEM {
-            self.system_seen = true;
-        } else if !self.peers_seen.contains(&association) && self.peers_seen.len() < 1024 {
-            self.peers_seen.push(association);
+            return self.state.events.seen();
+        }
+        let of_source = self.state.ids.iter().find(|(_, id)| **id == association).map(|(source, _)| *source);
+        if let Some(track) = of_source.and_then(|source| self.state.tracks.get_mut(&source)) {
+            track.events.seen();
+        } else if association == self.state.local_id {
+            self.state.local_events.seen();
+        } else if let Some((.., events)) = self.state.pools.iter_mut().find(|(id, ..)| *id == association) {
+            events.seen();
         }
     }
 
     fn configure(&mut self, line: &str) -> String {
-        let word = line.split_whitespace().next().unwrap_or_default();
-        let parsed = match ntp_conf::check_line(line, &mut NoFiles) {
-            Ok(parsed) => parsed,
-            Err(text) => return text,
-        };
-        let Some(ntp) = parsed.config.ntp else { return "Config Succeeded".to_owned() };
-        match word {
-            "" => {}
-            "restrict" => {
-                if ntp.restrict.is_empty() {
-                    return parsed.diagnostics.first().map_or_else(String::new, ToString::to_string);
-                }
-                ntp.restrict.iter().for_each(|(rule, _)| self.restrictions.add(*rule));
-            }
-            "enable" | "disable" if line.split_whitespace().skip(1).all(|what| what == "monitor") => {
-                self.clients = match (ntp.switches.monitor, self.clients.take()) {
-                    (true, None) => clients(Some(self.default_bounds)),
-                    (true, kept) => kept,
-                    (false, _) => None,
-                };
-            }
-            "fudge" if line.contains("127.127.1.") => match (self.local.as_mut(), fudged_stratum(line)) {
-                (Some(local), Some(stratum)) => local.stratum = stratum,
-                _ => return format!("column 0 {word} remote config ignored"),
-            },
-            _ => return format!("column 0 {word} remote config ignored"),
+        match self.obey(line) {
+            Ok(()) => "Config Succeeded".to_owned(),
+            Err(text) => text,
         }
-        "Config Succeeded".to_owned()
     }
 
     fn set_variable(&mut self, name: &str, value: &str) -> bool {
-        let variable = self.identity.variables.iter_mut().find(|variable| variable.name == name);
+        let variable = self.state.identity.variables.iter_mut().find(|variable| variable.name == name);
         variable.map(|variable| value.clone_into(&mut variable.value)).is_some()
     }
 }
 
-/// The value behind `stratum`.
-fn fudged_stratum(line: &str) -> Option<u8> {
-    let mut words = line.split_whitespace().skip_while(|word| *word != "stratum");
-    words.nth(1).and_then(|text| text.parse().ok()).filter(|stratum| *stratum <= 15)
+impl View<'_, '_> {
+    /// Does what a line of ntp.conf says, if that can be done while the daemon runs.
+    fn obey(&mut self, line: &str) -> Result<(), String> {
+        let mut words = line.split_whitespace();
+        let word = words.next().unwrap_or_default();
+        let parsed = ntp_conf::check_line(line, &mut NoFiles)?;
+        let Some(ntp) = parsed.config.ntp else { return Ok(()) };
+        let ignored = || format!("column 0 {word} remote config ignored");
+        match word {
+            "" => {}
+            "server" | "peer" | "pool" if !parsed.config.sources.is_empty() => {
+                for (source, _) in parsed.config.sources {
+                    self.add(source).map_err(|()| ignored())?;
+                }
+            }
+            "unpeer" | "unconfig" => {
+                let name = words.next().unwrap_or_default();
+                self.remove(name).map_err(|()| ignored())?;
+            }
+            "restrict" => {
+                if ntp.restrict.is_empty() {
+                    return Err(parsed.diagnostics.first().map_or_else(String::new, ToString::to_string));
+                }
+                let gate = self.house.gate.as_mut().ok_or_else(ignored)?;
+                ntp.restrict.iter().for_each(|(rule, _)| gate.restrictions.add(*rule));
+            }
+            "enable" | "disable" if words.clone().all(|what| what == "monitor") => {
+                let gate = self.house.gate.as_mut().ok_or_else(ignored)?;
+                gate.clients = match (ntp.switches.monitor, gate.clients.take()) {
+                    (true, None) => Some(Clients::new(bounds(&Mru::default()))),
+                    (true, kept) => kept,
+                    (false, _) => None,
+                };
+            }
+            "fudge" if line.contains("127.127.1.") => {
+                let mut rest = words.skip_while(|word| *word != "stratum");
+                let stratum = rest.nth(1).and_then(|text| text.parse().ok()).filter(|s| *s <= 14_u8);
+                let (Some(local), Some(stratum)) = (self.state.local.as_mut(), stratum) else {
+                    return Err(ignored());
+                };
+                local.stratum = stratum;
+                let mut served = self.house.engine.settings().local;
+                if let Some(served) = &mut served {
+                    served.stratum = stratum + 1;
+                }
+                self.house.engine.set_local(served);
+            }
+            _ => return Err(ignored()),
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, source: Options) -> Result<(), ()> {
+        let House { engine, rng, now, .. } = &mut self.house;
+        let known = engine.sources().count() + engine.unresolved().count();
+        if known >= MOST_SOURCES {
+            return Err(());
+        }
+        match source.name.parse::<IpAddr>() {
+            Ok(address) => {
+                let to = SocketAddr::new(address, source.port);
+                if engine.sources().any(|(_, s)| s.association.address().ip() == address) {
+                    return Err(());
+                }
+                engine.add_address(*now, to, &source, *rng);
+            }
+            Err(_) => {
+                engine.add_name(*now, &source);
+            }
+        }
+        Ok(())
+    }
+
+    /// By address, by name or by the identifier.
+    fn remove(&mut self, name: &str) -> Result<(), ()> {
+        let House { engine, rng, now, .. } = &mut self.house;
+        let by_id = name.parse().ok().map(AssocId::new);
+        let by_id = by_id.and_then(|id| self.state.ids.iter().find(|(_, other)| **other == id));
+        let of_source = engine
+            .sources()
+            .find(|(_, source)| source.name == name || name.parse() == Ok(source.association.address().ip()));
+        let pending = engine.unresolved().find(|(_, options)| options.name == name).map(|(id, _)| id);
+        let id = by_id.map(|(id, _)| *id).or(of_source.map(|(id, _)| id)).or(pending).ok_or(())?;
+        if engine.remove(*now, id, *rng) { Ok(()) } else { Err(()) }
+    }
+}
+
+/// What ntpd calls a socket.
+pub fn socket_name(address: &SocketAddr) -> &'static str {
+    match (address.ip().is_unspecified(), address.is_ipv4()) {
+        (true, true) => "v4wildcard",
+        (true, false) => "v6wildcard",
+        (false, _) => "address",
+    }
 }
 
 /// A line from the network names no file and no host.

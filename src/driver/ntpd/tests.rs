@@ -1,10 +1,21 @@
+use std::net::{IpAddr, SocketAddr};
+
 use super::*;
-use crate::auth::Dialect;
+use crate::auth::{Dialect, KeyRing};
 use crate::config::chrony_conf::Files;
 use crate::config::ntp_conf;
-use crate::engine::rng::SplitMix;
-use crate::sys::net::StampSource;
-use std::net::IpAddr;
+use crate::engine::access::Network;
+use crate::engine::association::Start;
+use crate::engine::daemon::{self as engine, Engine};
+use crate::engine::mru::Limit;
+use crate::engine::options::Settings;
+use crate::engine::restrict::Restrictions;
+use crate::engine::rng::{Rng, SplitMix};
+use crate::engine::server::{self, Remembering, Request, Stamp};
+use crate::engine::timeline::KernelRate;
+use crate::sys::net::{Datagram, StampSource};
+use crate::types::{KeyId, Leap, LogInterval, MonoTime, Now, Stratum, TimeDelta, Timestamp};
+use crate::wire::ntp::{Header, Kiss};
 
 const NOW: Timestamp = Timestamp::from_unix(1_795_000_000, 0);
 
@@ -25,41 +36,107 @@ impl Files for One {
     }
 }
 
+/// What becomes of a packet.
+#[derive(Debug, PartialEq)]
+enum Outcome {
+    Silence,
+    Time(Vec<u8>),
+    Kiss(Vec<u8>),
+    Control(Vec<Vec<u8>>),
+}
+
+/// A daemon without sockets.
+struct Reception {
+    gate: Gate,
+    informant: Informant,
+    engine: Engine,
+    server: server::Server,
+}
+
 fn reception(conf: &'static str) -> Reception {
-    let ntp = ntp_conf::parse_file("/ntp.conf", &mut One(conf)).config.ntp.unwrap();
+    let mut config = ntp_conf::parse_file("/ntp.conf", &mut One(conf)).config;
+    let ntp = config.ntp.take().unwrap();
     let mut restrictions = Restrictions::new();
     ntp.restrict.iter().for_each(|(rule, _)| restrictions.add(*rule));
     let (keys, _) = KeyRing::parse(b"1 M one\n2 M secret2\n", Dialect::Ntp);
-    let setup = Setup {
+    let gate = Gate::new(Rules {
         restrictions,
         restricts_default: ntp.restricts_default,
         limit: Limit::default(),
         clients: ntp.switches.monitor.then(|| bounds(&ntp.mru)),
-        keys,
+    });
+    let setup = Setup {
+        keys: keys.clone(),
         control_key: Some(KeyId::new(2)),
         local_clock: ntp.local_clock,
-        sources: Vec::new(),
-        variables: Vec::new(),
+        pools: Vec::new(),
+        variables: vec![("own".to_owned(), "1".to_owned(), false)],
         broadcast_delay: 0.0,
         precision: LogInterval::from_log2(-24),
-        drift: Some(3.5),
+        growth: 15e-6,
+        knows_frequency: true,
+        statistics: None,
+        logs_peers: false,
     };
-    Reception::new(setup, MonoTime::from_nanos(0), &mut SplitMix::new(3))
+    let mut rng = SplitMix::new(3);
+    let informant = Informant::new(setup, MonoTime::from_nanos(0), &mut rng);
+    let settings = Settings { local: config.local, ..Settings::default() };
+    let engine = Engine::new(
+        Now { clock: NOW, mono: MonoTime::from_nanos(0) },
+        engine::Setup {
+            settings,
+            controlled: false,
+            setting: KernelRate::NOMINAL,
+            drift: None,
+            precision: 1e-7,
+            serving: None,
+            released: NOW,
+            start: Start::Daemon,
+            keys: keys.clone(),
+        },
+    );
+    let remembering = Remembering { bytes: Some(65_536), ..Remembering::default() };
+    let mut server = server::Server::new(remembering, LogInterval::from_log2(-24), &mut rng);
+    server.keys = keys;
+    for any in ["0.0.0.0", "::"] {
+        server.access.set(Network::new(any.parse().unwrap(), 0), true);
+    }
+    Reception { gate, informant, engine, server }
 }
 
 /// What a packet from an address gets after so many seconds.
 fn send(reception: &mut Reception, from: &str, port: u16, bytes: &[u8], at: i64) -> Outcome {
+    let mut rng = SplitMix::new(1);
     let received = NOW + TimeDelta::from_secs(at);
+    let now = Now { clock: received, mono: MonoTime::from_nanos(at * 1_000_000_000) };
+    let from = SocketAddr::new(from.parse().unwrap(), port);
+    let Reception { gate, informant, engine, server } = reception;
+    if bytes[0] & 7 == 6 {
+        let may = gate.rights(from);
+        let message = Message { bytes, from, received, may };
+        let served = server.counters();
+        let house = House { engine, gate: Some(gate), sockets: Vec::new(), served, rng: &mut rng, now };
+        return Outcome::Control(informant.answer(&message, house));
+    }
     let datagram = Datagram {
         bytes,
         truncated: false,
-        from: SocketAddr::new(from.parse().unwrap(), port),
+        from,
         to: None,
         interface: 1,
         received,
         stamp: StampSource::Kernel,
     };
-    reception.receive(&datagram, received, MonoTime::from_nanos(at * 1_000_000_000), &mut SplitMix::new(1))
+    match gate.admit(&datagram, rng.next_u64()) {
+        Admission::Refuse => return Outcome::Silence,
+        Admission::Kiss(bytes) => return Outcome::Kiss(bytes.to_vec()),
+        Admission::Serve => {}
+    }
+    engine.handle(now, engine::Input::Timer, &mut rng);
+    server.set_snapshot(informant.dress(engine.snapshot(now)));
+    let result = server.answer(&Request { bytes, from, received, stamp: Stamp::Kernel }, now, &mut rng);
+    gate.judged(bytes, result.as_ref().map(|_| ()).map_err(|why| *why));
+    result.map_or(Outcome::Silence, |reply| Outcome::Time(reply.to_vec()))
 }
 
 fn client() -> Vec<u8> {
@@ -176,9 +253,72 @@ fn counters_count() {
     old[0] = 0x1b;
     send(&mut some, "192.0.2.1", 9, &old, 2);
     send(&mut some, "192.0.2.1", 9, &[0x23; 5], 3);
-    let s = some.statistics();
+    let c = some.gate.counters();
+    assert_eq!((c.received, c.this_version, c.old_version, c.restricted, c.bad_format), (4, 1, 1, 1, 1));
+}
+
+/// The text of the reply to a request, signed with the control key or not.
+fn asked(reception: &mut Reception, op: u8, association: u16, data: &[u8], signed: bool) -> String {
+    let mut packet = vec![0x16, op, 0, 1, 0, 0];
+    packet.extend(association.to_be_bytes());
+    packet.extend([0, 0]);
+    packet.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
+    packet.extend(data);
+    let align = if signed { 8 } else { 4 };
+    packet.resize(packet.len().next_multiple_of(align), 0);
+    if signed {
+        let (keys, _) = KeyRing::parse(b"2 M secret2\n", Dialect::Ntp);
+        let mac = keys.sign(KeyId::new(2), &packet, crate::auth::DigestLength::CutTo20).unwrap();
+        packet.extend_from_slice(&mac);
+    }
+    let Outcome::Control(replies) = send(reception, "127.0.0.1", 5000, &packet, 9) else { panic!() };
+    let mut text = String::new();
+    for reply in &replies {
+        let count = usize::from(u16::from_be_bytes([reply[10], reply[11]]));
+        if reply[1] & 0x40 != 0 {
+            return format!("error {}", reply[4]);
+        }
+        text.push_str(&String::from_utf8_lossy(&reply[12..12 + count]));
+    }
+    text
+}
+
+const READVAR: u8 = 2;
+const CONFIGURE: u8 = 8;
+
+#[test]
+fn sources_come_and_go_by_authenticated_lines() {
+    let mut some = reception("restrict default\n");
+    let line = b"server 192.0.2.77 minpoll 5 key 1";
+    assert_eq!(asked(&mut some, CONFIGURE, 0, line, false), "error 1");
+    assert_eq!(asked(&mut some, CONFIGURE, 0, line, true), "Config Succeeded\r\n");
+    let Outcome::Control(replies) = send(&mut some, "127.0.0.1", 5000, &READSTAT, 10) else { panic!() };
+    let [high, low, status_high, _] = replies[0][12..16] else { panic!() };
+    // conf, authenb, mobilize
+    assert_eq!((replies[0][11], status_high), (4, 0xc0));
+    let id = u16::from_be_bytes([high, low]);
+    let text =
+        asked(&mut some, READVAR, id, b"srcadr,refid,stratum,hmode,pmode,flash,keyid,reach,hpoll", false);
     assert_eq!(
-        (s.uptime, s.received, s.this_version, s.old_version, s.restricted, s.bad_format),
-        (3, 4, 1, 1, 1, 1)
+        text,
+        "srcadr=192.0.2.77, hmode=3, stratum=16, hpoll=5, refid=INIT, reach=0x0,\r\nkeyid=1, pmode=0, flash=0x1400\r\n"
     );
+    assert_eq!(asked(&mut some, CONFIGURE, 0, b"unpeer 192.0.2.77", true), "Config Succeeded\r\n");
+    assert_eq!(asked(&mut some, READVAR, id, b"", false), "error 4");
+    let again = asked(&mut some, CONFIGURE, 0, b"unpeer 192.0.2.77", true);
+    assert_eq!(again, "column 0 unpeer remote config ignored\r\n");
+}
+
+#[test]
+fn the_system_says_what_it_is() {
+    let mut none = reception("restrict default\n");
+    let text = asked(&mut none, READVAR, 0, b"leap,stratum,refid,peer,tc,own", false);
+    assert_eq!(text, "leap=3, stratum=16, refid=INIT, tc=3, peer=0, own=1\r\n");
+    let mut local = reception("server 127.127.1.0\nfudge 127.127.1.0 stratum 10\n");
+    send(&mut local, "192.0.2.1", 4000, &client(), 5);
+    let text = asked(&mut local, READVAR, 0, b"leap,stratum,refid,tc,peeradr", false);
+    assert_eq!(text, "leap=0, stratum=11, refid=127.127.1.0, tc=6, peeradr=127.127.1.0:123\r\n");
+    assert_eq!(asked(&mut local, CONFIGURE, 0, b"fudge 127.127.1.0 stratum 7", true), "Config Succeeded\r\n");
+    let text = asked(&mut local, READVAR, 0, b"stratum", false);
+    assert_eq!(text, "stratum=8\r\n");
 }

@@ -1,0 +1,290 @@
+//! What ntp.conf and the command line mean for the part that follows sources, and how a run ends.
+
+use std::path::{Path, PathBuf};
+
+use super::args::Args;
+use super::journal::Journal;
+use crate::applets::io::Io;
+use crate::applets::{Outcome, RELEASED};
+use crate::auth::KeyRing;
+use crate::config::model::Config;
+use crate::config::ntp_model::Ntp;
+use crate::driver::commands::NoHouse;
+use crate::driver::daemon::{Asking, Daemon, Ended, Until, kernel_setting, precision};
+use crate::driver::lifecycle::{Fatal, Life, absolute};
+use crate::driver::ntpd::{Informant, Setup as Known, Statistics};
+use crate::driver::random::KernelRng;
+use crate::driver::responder;
+use crate::driver::server::Server;
+use crate::engine::association::Start;
+use crate::engine::daemon::{self as engine, Engine, Setup};
+use crate::engine::options::{Kind, Local, Settings, Source};
+use crate::engine::timeline::KernelRate;
+use crate::sys::clock::{self, ClockControl};
+use crate::sys::log::Level;
+use crate::sys::signal::Signal;
+use crate::types::KeyId;
+
+/// Largest step threshold of `-x`, s.
+const SLEW_ONLY_BELOW: f64 = 600.0;
+/// The kernel never slewed faster for ntpd, ppm.
+const SLEW_RATE: f64 = 500.0;
+/// The largest frequency that ntpd corrects, ppm.
+const FREQUENCY_LIMIT: f64 = 500.0;
+/// How far a frequency of ntpd's drift file, which does not say, may be wrong, ppm.
+const DRIFT_SKEW: f64 = 10.0;
+/// Polls of the local clock until it is trusted beside other sources: its error bound is below 1.5 s then, as in ntpd.
+const POLLS_TO_TRUST: i32 = 4;
+
+/// The offset (s) from which on the clock is stepped; `None`: it never is.
+fn step_threshold(args: &Args, ntp: &Ntp) -> Option<f64> {
+    let step = if args.slew { SLEW_ONLY_BELOW } else { ntp.tinker.step };
+    (step > 0.0).then_some(step)
+}
+
+/// The settings of the engine.
+pub(super) fn settings(args: &Args, config: &Config, ntp: &Ntp, controls: bool) -> Settings {
+    let panic = ntp.tinker.panic;
+    let small = |value: i32| u8::try_from(value.clamp(0, 16)).unwrap_or(16);
+    let waits = |local: Local| match (&ntp.local_clock, config.sources.is_empty()) {
+        (Some(clock), false) => Local {
+            waitunsynced: f64::from(clock.minpoll.clamp(3, 17)).exp2() * f64::from(POLLS_TO_TRUST - 1),
+            ..local
+        },
+        (None, _) => Local { waitunsynced: f64::from(ntp.tos.orphanwait.max(0)), ..local },
+        (Some(_), true) => local,
+    };
+    Settings {
+        makestep: if args.step_once { Some((0.0, 1)) } else { step_threshold(args, ntp).map(|s| (s, -1)) },
+        maxchange: (panic > 0.0 && controls).then_some((panic, i32::from(args.any_offset), 0)),
+        local: config.local.map(waits),
+        // the events of ntpd say it
+        logchange: f64::INFINITY,
+        maxslewrate: SLEW_RATE,
+        maxdrift: FREQUENCY_LIMIT,
+        maxclockerror: ntp.tinker.dispersion,
+        maxdistance: ntp.tos.maxdist,
+        minstratum: small(ntp.tos.floor),
+        maxstratum: small(ntp.tos.ceiling - 1),
+        minsources: u32::try_from(ntp.tos.minsane.max(1)).unwrap_or(1),
+        rtcsync: true,
+        drift_interval: config.driftfile.as_ref().map_or(3600, |(_, interval)| *interval),
+        ..Settings::default()
+    }
+}
+
+/// Who keeps the files of a run.
+pub(super) struct Prepared<'a> {
+    pub(super) args: &'a Args,
+    pub(super) config: &'a Config,
+    pub(super) ntp: &'a Ntp,
+    pub(super) keys: KeyRing,
+    /// ppm in ntpd's sign.
+    pub(super) drift: Option<f64>,
+    pub(super) controls: bool,
+}
+
+/// Everything that follows and serves, ready to run.
+pub(super) fn daemon(prepared: Prepared<'_>, server: Server) -> Result<Daemon, Fatal> {
+    let Prepared { args, config, ntp, keys, drift, controls } = prepared;
+    let control = controls.then(ClockControl::acquire);
+    let mut setting = KernelRate::NOMINAL;
+    if let Some(control) = &control {
+        control.take_over().map_err(|error| Fatal(error.to_string()))?;
+        setting = kernel_setting().unwrap_or(setting);
+    }
+    let frequency = drift.or(ntp.tinker.freq);
+    let setup = Setup {
+        settings: settings(args, config, ntp, controls),
+        controlled: controls,
+        setting,
+        drift: frequency.map(|ppm| (engine_frequency(ppm), DRIFT_SKEW)),
+        precision: precision(),
+        serving: Some(super::PORT),
+        released: RELEASED,
+        start: if args.quit { Start::AtOnce } else { Start::Daemon },
+        keys: keys.clone(),
+    };
+    let engine = Engine::new(clock::both(), setup);
+    let mut daemon = Daemon::new(engine, server, control, Asking::default())?;
+    if let Some((file, _)) = config.driftfile.as_ref().filter(|_| controls) {
+        daemon.set_drift_file(absolute(file));
+        daemon.set_drift_text(drift_text);
+    }
+    for (source, _) in &config.sources {
+        daemon.add(&asked(args, source));
+    }
+    let now = clock::both();
+    let files: Vec<_> =
+        ntp.filegen.iter().filter(|file| file.enabled && ntp.switches.stats).cloned().collect();
+    let directory = ntp.statsdir.as_deref().map_or_else(|| PathBuf::from("/var/NTP"), absolute);
+    let known = Known {
+        control_key: ntp.control_key.map(KeyId::new).filter(|id| keys.get(*id).is_some()),
+        keys,
+        local_clock: ntp.local_clock,
+        pools: config
+            .sources
+            .iter()
+            .filter(|(source, _)| source.kind == Kind::Pool)
+            .map(|(source, _)| source.clone())
+            .collect(),
+        variables: ntp.variables.clone(),
+        broadcast_delay: ntp.broadcast_delay,
+        precision: responder::precision(),
+        growth: ntp.tinker.dispersion * 1e-6,
+        knows_frequency: frequency.is_some(),
+        statistics: (!files.is_empty()).then(|| Statistics::new(directory, &files, now.clock)),
+        logs_peers: ntp.logconfig.iter().any(|word| names_peers(word)),
+    };
+    daemon.set_informant(Informant::new(known, now.mono, &mut KernelRng::default()));
+    Ok(daemon)
+}
+
+/// ntpd's drift file holds the correction, our engine the error: the other sign.
+fn engine_frequency(ppm: f64) -> f64 {
+    0.0 - ppm
+}
+
+/// The drift file as ntpd writes it. `frequency` in ppm, > 0: the clock gains.
+fn drift_text(frequency: f64, _skew: f64) -> String {
+    format!("{:.3}\n", 0.0 - frequency)
+}
+
+/// Whether a word of `logconfig` switches events of associations on.
+fn names_peers(word: &str) -> bool {
+    let word = word.trim_start_matches(['=', '+']);
+    ["all", "allall", "allpeer", "allevents", "peerall", "peerevents"].contains(&word)
+}
+
+/// A source as it is asked: in a hurry when the run ends with the first update.
+fn asked(args: &Args, source: &Source) -> Source {
+    let mut source = source.clone();
+    source.flags.iburst |= args.quit;
+    source
+}
+
+/// Whether a line is one of the informant's, `ADDR STATUS EE TEXT`, and not chronyd's.
+fn is_event(text: &str) -> bool {
+    let mut words = text.split(' ').skip(1);
+    let hex = |word: &str, len: usize| word.len() == len && word.bytes().all(|b| b.is_ascii_hexdigit());
+    words.next().is_some_and(|word| hex(word, 4)) && words.next().is_some_and(|word| hex(word, 2))
+}
+
+/// Runs until it ends, and says how.
+pub(super) fn run(
+    args: &Args,
+    ntp: &Ntp,
+    daemon: &mut Daemon,
+    life: &Life,
+    journal: &mut Journal,
+    io: &mut Io,
+) -> Result<super::Lived, Fatal> {
+    let ended = {
+        let mut log = |level: engine::Level, text: &str| {
+            // ntpd has words of its own for these
+            let told = text.starts_with("System clock was stepped") || text.starts_with("Adjustment of");
+            match level {
+                engine::Level::Info if is_event(text) => journal.line(life, Level::Info, text),
+                engine::Level::Info => {}
+                _ if told => {}
+                engine::Level::Warning => journal.line(life, Level::Warning, text),
+                engine::Level::Error => journal.line(life, Level::Error, text),
+            }
+        };
+        let until = Until { deadline: None, first_update: args.quit, hand_over: args.quit };
+        daemon.run(until, &mut log, &mut NoHouse)?
+    };
+    Ok(match ended {
+        Ended::Signal(signal) => super::Lived::Ended(signal),
+        Ended::Told | Ended::Deadline => super::Lived::Ended(Signal::SIGTERM),
+        Ended::GaveUp => {
+            if let Some(line) = daemon.panic_line(ntp.tinker.panic) {
+                journal.line(life, Level::Critical, &line);
+            }
+            super::Lived::Code(Outcome::Code(255))
+        }
+        Ended::NoSource => {
+            writeln!(io.out, "ntpd: no servers found");
+            journal.line(life, Level::Error, "no servers found");
+            super::Lived::Code(Outcome::FAILURE)
+        }
+        Ended::Updated => {
+            let offset = daemon.engine().tracking(clock::both()).last_offset;
+            let steps = args.step_once || step_threshold(args, ntp).is_some_and(|s| offset.abs() > s);
+            let word = if steps { "set" } else { "slew" };
+            writeln!(io.out, "ntpd: time {word} {offset:+.6}s");
+            journal.line(life, Level::Notice, &format!("ntpd: time {word} {offset:+.6} s"));
+            super::Lived::Code(Outcome::SUCCESS)
+        }
+    })
+}
+
+/// Where the drift file lies, for its reader.
+pub(super) fn drift_path(config: &Config) -> Option<&Path> {
+    config.driftfile.as_ref().map(|(path, _)| Path::new(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::chrony_conf::Files;
+    use crate::config::ntp_conf;
+    use std::net::IpAddr;
+
+    struct One(&'static str);
+
+    impl Files for One {
+        fn read(&mut self, _: &str) -> Result<Vec<u8>, String> {
+            Ok(self.0.as_bytes().to_vec())
+        }
+        fn glob(&mut self, _: &str) -> Option<Vec<String>> {
+            None
+        }
+        fn list(&mut self, _: &str) -> Vec<String> {
+            Vec::new()
+        }
+        fn address(&mut self, _: &str) -> Option<IpAddr> {
+            None
+        }
+    }
+
+    fn meant(conf: &'static str, args: &Args) -> Settings {
+        let mut config = ntp_conf::parse_file("/ntp.conf", &mut One(conf)).config;
+        let ntp = config.ntp.take().unwrap();
+        settings(args, &config, &ntp, true)
+    }
+
+    #[test]
+    fn options_decide_about_steps_and_panic() {
+        let plain = meant("", &Args::default());
+        assert_eq!((plain.makestep, plain.maxchange), (Some((0.128, -1)), Some((1000.0, 0, 0))));
+        let gx = meant("", &Args { any_offset: true, slew: true, ..Args::default() });
+        assert_eq!((gx.makestep, gx.maxchange), (Some((600.0, -1)), Some((1000.0, 1, 0))));
+        let never = meant("tinker step 0 panic 0\n", &Args::default());
+        assert_eq!((never.makestep, never.maxchange), (None, None));
+        assert_eq!(meant("", &Args { step_once: true, ..Args::default() }).makestep, Some((0.0, 1)));
+        assert!(plain.rtcsync && (plain.maxslewrate - 500.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_local_clock_waits_for_better_sources() {
+        let alone =
+            meant("server 127.127.1.0\nfudge 127.127.1.0 stratum 10\n", &Args::default()).local.unwrap();
+        assert_eq!((alone.stratum, alone.waitunsynced), (11, 0.0));
+        let beside =
+            meant("server 10.0.0.1\nserver 127.127.1.0 minpoll 4\n", &Args::default()).local.unwrap();
+        assert_eq!((beside.stratum, beside.waitunsynced), (6, 48.0));
+    }
+
+    #[test]
+    fn the_drift_file_has_the_other_sign() {
+        assert_eq!(drift_text(-12.3456, 1.0), "12.346\n");
+        assert_eq!(drift_text(0.0, 1.0), "0.000\n");
+        assert!((engine_frequency(3.5) + 3.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn words_of_logconfig() {
+        assert!(names_peers("=all") && names_peers("+peerevents") && !names_peers("=syncall"));
+    }
+}

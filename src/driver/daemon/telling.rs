@@ -1,0 +1,102 @@
+//! The part of the loop that makes it an ntpd: control messages answered, events logged, a slew handed to the kernel.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::{Daemon, Log};
+use crate::driver::ntpd::{House, Informant, Message};
+use crate::engine::daemon::Level;
+use crate::engine::restrict::Control;
+use crate::engine::timeline::KernelRate;
+use crate::sys::clock;
+use crate::types::{TimeDelta, Timestamp};
+
+impl Daemon {
+    /// Writes the drift file in another form: frequency (> 0: the clock gains) and bound on its error, ppm.
+    pub fn set_drift_text(&mut self, text: fn(f64, f64) -> String) {
+        self.drift_text = text;
+    }
+
+    /// Answers control messages (mode 6) on the server's sockets.
+    pub fn set_informant(&mut self, informant: Informant) {
+        self.informant = Some(informant);
+    }
+
+    /// What an ntpd's log shows before any other event.
+    pub fn first_lines(&self) -> Vec<String> {
+        self.informant.as_ref().map_or_else(Vec::new, |informant| informant.first_lines().to_vec())
+    }
+
+    /// Why it gave up, in ntpd's words. `limit` in s.
+    pub fn panic_line(&mut self, limit: f64) -> Option<String> {
+        let source = self.engine.selected().and_then(|id| self.engine.source(id))?;
+        let offset = source.association.facts().last.map_or(0.0, |packet| packet.offset.get());
+        Some(self.informant.as_mut()?.panicked(offset, limit, &self.engine, clock::both()))
+    }
+
+    /// The kernel slews what is left (s, > 0: the clock is behind) after the end of this process.
+    pub(super) fn hand_over(&mut self, left: f64, log: Log<'_>) {
+        let Some(control) = &self.control else { return };
+        let delta = TimeDelta::from_secs_f64(left).unwrap_or_default();
+        if delta != TimeDelta::ZERO
+            && let Err(error) = control.slew(delta)
+        {
+            log(Level::Error, &error.to_string());
+        }
+    }
+
+    /// What has happened to the sources is told and logged in ntpd's words.
+    pub(super) fn watch(&mut self, log: Log<'_>) {
+        let Some(informant) = &mut self.informant else { return };
+        match informant.watch(&self.engine, self.server.gate().map(|gate| &*gate), clock::both()) {
+            Ok(lines) => lines.iter().for_each(|line| log(Level::Info, line)),
+            Err(error) => log(Level::Error, &error.to_string()),
+        }
+    }
+
+    /// Answers a control message, if its sender may ask: whom the access list lets, or who may ask for the time.
+    pub(super) fn tell(
+        &mut self,
+        from: SocketAddr,
+        bytes: &[u8],
+        received: Timestamp,
+        local: Option<IpAddr>,
+    ) {
+        let Some(informant) = &mut self.informant else { return };
+        let open = self.server.engine().access.find(from.ip().to_canonical()) == Some(true);
+        let sockets = self.server.addresses().collect();
+        let served = self.server.engine().counters();
+        let may = match self.server.gate() {
+            Some(gate) => {
+                let may = gate.rights(from);
+                gate.control(may.query);
+                may
+            }
+            None => {
+                let query = open || from.ip().to_canonical().is_loopback();
+                Control { query, modify: false, clients: query }
+            }
+        };
+        let message = Message { bytes, from, received, may };
+        let house = House {
+            engine: &mut self.engine,
+            gate: self.server.gate(),
+            sockets,
+            served,
+            rng: &mut self.rng,
+            now: clock::both(),
+        };
+        let replies = informant.answer(&message, house);
+        for reply in replies {
+            self.server.reply(&reply, from, local);
+        }
+    }
+}
+
+/// What the kernel's clock is set to now, as far as it is within reason.
+pub fn kernel_setting() -> Option<KernelRate> {
+    let kernel = clock::kernel().ok()?;
+    let tick = kernel.tick_us;
+    let tick = (tick - 10_000).checked_abs().filter(|apart| *apart <= 1000).map(|_| tick)?;
+    let nominal = KernelRate { tick: i32::try_from(tick).ok()?, freq: 0 }.rate();
+    Some(KernelRate::nearest(nominal + kernel.correction_ppm * 1e-6))
+}
