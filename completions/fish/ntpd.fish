@@ -31,7 +31,7 @@ complete -c ntpd -s L -l novirtualips -d 'Do not listen to virtual interfaces (n
 complete -c ntpd -s m -l memlock -d 'Lock memory'
 complete -c ntpd -s n -l nofork -d 'Do not fork'
 complete -c ntpd -s N -l nice -d 'Run at high priority'
-complete -c ntpd -s q -l quit -d 'Set the time and quit (not supported yet)'
+complete -c ntpd -s q -l quit -d 'Set the time and quit'
 complete -c ntpd -s x -l slew -d 'Slew up to 600 seconds'
 complete -c ntpd -l check -d 'Check the configuration, name the lines that are left out or have no effect, and exit'
 complete -c ntpd -s V -l version -d 'Output version information and exit'

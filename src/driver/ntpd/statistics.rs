@@ -144,7 +144,7 @@ pub(super) fn rawstats(address: SocketAddr, packet: &Packet) -> String {
 
 /// Seconds since 1900 with nine digits.
 fn stamp(at: NtpTimestamp) -> String {
-    let nanos = u64::from(at.fraction()) * 1_000_000_000 >> 32;
+    let nanos = (u64::from(at.fraction()) * 1_000_000_000) >> 32;
     format!("{}.{nanos:09}", at.seconds())
 }
 

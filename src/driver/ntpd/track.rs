@@ -256,7 +256,7 @@ mod tests {
         track.push(slot(0.0, 0.1, 0));
         track.sent(4, 1, 4, at(0));
         assert_eq!((track.headway(at(0)), track.headway(at(6)), track.headway(at(500))), (56, 50, 0));
-        assert_eq!(track.filter(at(0), 0.0)[0].delay.get(), 0.1);
+        assert_eq!(track.filter(at(0), 0.0)[0].delay, Secs::literal(0.1));
         track.sent(5, 0, 4, at(20));
         assert_eq!(track.filter(at(20), 0.0)[0], Sample::EMPTY);
     }
