@@ -16,7 +16,7 @@ use crate::support::cli::{Finished, check_goldens, run};
 use crate::support::schema::check_output;
 
 /// What a daemon does with a datagram: the datagrams that it sends back.
-type Answer = Box<dyn FnMut(&[u8]) -> Vec<Vec<u8>> + Send>;
+pub(super) type Answer = Box<dyn FnMut(&[u8]) -> Vec<Vec<u8>> + Send>;
 
 /// Receives with one function and sends with the other, for as long as somebody looks at what came.
 fn serve<A>(
@@ -39,7 +39,7 @@ fn serve<A>(
 }
 
 /// A daemon on a port of loopback, and every datagram that it gets.
-fn udp(answer: Answer) -> (String, Receiver<Vec<u8>>) {
+pub(super) fn udp(answer: Answer) -> (String, Receiver<Vec<u8>>) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = socket.local_addr().unwrap().port().to_string();
     let back = socket.try_clone().unwrap();
@@ -65,7 +65,7 @@ fn unix(name: &str, answer: Answer) -> (PathBuf, Receiver<Vec<u8>>) {
 }
 
 /// A daemon that understands requests.
-fn polite(mut answer: impl FnMut(Request) -> (Status, Reply) + Send + 'static) -> Answer {
+pub(super) fn polite(mut answer: impl FnMut(Request) -> (Status, Reply) + Send + 'static) -> Answer {
     Box::new(move |bytes| match parse_request(bytes) {
         Ok(RequestPacket { sequence, request, .. }) => {
             let command = request.code();

@@ -1,6 +1,7 @@
 //! Tests of the applets as programs.
 
 mod chronyc;
+mod chronyc_seeds;
 mod chronyd;
 mod demo;
 mod every;
