@@ -397,3 +397,50 @@ fn waitsync_ends_when_the_clock_is_good_or_the_tries_are_over() {
     let finished = ask(&port, &["waitsync", "2", "0.0000001", "0", "0.1"]);
     assert_eq!((finished.stdout.lines().count(), finished.code()), (2, 1));
 }
+
+#[test]
+fn a_daemon_that_goes_away_in_the_middle_of_a_list_costs_its_time_and_no_more() {
+    let mut left = 6;
+    let mut polite = polite(|request| match request {
+        Request::NSources => (Status::SUCCESS, Reply::NSources(40)),
+        _ => (Status::SUCCESS, captured_stats().1),
+    });
+    let (port, _seen) = udp(Box::new(move |bytes| {
+        left -= 1;
+        if left < 0 { Vec::new() } else { polite(bytes) }
+    }));
+    let began = mono();
+    let finished = ask(&port, &["-c", "-m", "timeout 100", "retries 1", "sourcestats", "activity"]);
+    let lines: Vec<_> = finished.stdout.lines().collect();
+    assert_eq!((lines.last(), finished.code()), (Some(&"506 Cannot talk to daemon"), 1), "{lines:?}");
+    assert!(lines.len() <= 6 && mono() - began < TimeDelta::from_secs(5), "{lines:?}");
+}
+
+#[test]
+fn longer_replies_are_read_as_far_as_they_are_known() {
+    let (port, _seen) = udp(Box::new(|bytes| {
+        let RequestPacket { sequence, request, .. } = parse_request(bytes).unwrap();
+        let mut reply = Reply::NSources(0).encode(request.code(), sequence, Status::SUCCESS);
+        reply.resize(1400, 0xff);
+        vec![reply]
+    }));
+    let finished = ask(&port, &["sources"]);
+    assert_eq!((finished.stdout.lines().count(), finished.code()), (2, 0), "{}", finished.stdout);
+}
+
+#[test]
+fn words_that_are_too_long_are_refused_before_anything_is_sent() {
+    let (port, seen) = udp(status(0));
+    let name = "n".repeat(300);
+    for (words, text) in [
+        (&["add", "server", &name][..], "Invalid host/IP address"),
+        (&["ntpdata", &name][..], "Could not get address for hostname"),
+        (&["x".repeat(2048).as_str()][..], "Command too long"),
+    ] {
+        let finished = ask(&port, words);
+        assert_eq!((finished.stderr.trim_end(), finished.code()), (text, 1), "{}", words[0]);
+    }
+    let nothing = run("chronyc", &["-h", "127.0.0.1", "-p", &port]);
+    assert_eq!((nothing.stdout.as_str(), nothing.stderr.as_str(), nothing.code()), ("", "", 0));
+    assert_eq!(seen.try_iter().count(), 0);
+}

@@ -141,7 +141,7 @@ fn tracking(facts: Tracking) -> String {
 }
 
 #[test]
-fn tracking_of_three_hosts() {
+fn tracking_of_two_hosts() {
     let facts = Tracking {
         ref_id: 0x6AF7_F86A,
         address: Ip::V4(Ipv4Addr::new(106, 247, 248, 106)),
@@ -210,6 +210,10 @@ Update interval : 64.2 seconds
 Leap status     : Normal
 "
     );
+}
+
+#[test]
+fn tracking_of_a_host_without_sources() {
     let facts = Tracking {
         ref_id: 0,
         address: Ip::Unspec,

@@ -464,3 +464,68 @@ fn collectd_reads_what_tracking_shows() {
         assert!((seen - shown).abs() <= within, "{name}: {seen} {shown}\n{out}");
     }
 }
+
+/// A request as no client sends it: any code, any length, any data; the command to end alone is left out.
+fn nonsense(dice: &mut u64) -> Vec<u8> {
+    let mut roll = |sides: u64| {
+        *dice ^= *dice << 13;
+        *dice ^= *dice >> 7;
+        *dice ^= *dice << 17;
+        *dice % sides
+    };
+    let length = usize::try_from(roll(930)).unwrap();
+    // mostly zeros: what is all at random is refused early
+    let sparse = roll(3);
+    let mut bytes: Vec<u8> = (0..length)
+        .map(|_| if sparse > 0 && roll(8) > 0 { 0 } else { u8::try_from(roll(256)).unwrap() })
+        .collect();
+    let code = u16::try_from(roll(80)).unwrap();
+    let head = [6, 1, 0, 0, 0, u8::try_from(if code == 62 { 33 } else { code }).unwrap()];
+    for (place, byte) in bytes.iter_mut().zip(head) {
+        *place = byte;
+    }
+    bytes
+}
+
+#[test]
+fn no_request_does_any_harm() {
+    let Some(mut scene) = Scene::open(&PACKAGES[..1], "cmdratelimit\n") else { return };
+    let client = &theirs(Package::ChronySid, 9, &["-u", "root"]);
+    scene.wait(client);
+    let mut dice = 88_172_645_463_325_252;
+    // one that never reads what it is sent, and one that has no name to be answered at
+    let path = scene.host.dir().join("own/deaf.sock");
+    let (deaf, nameless) = (UnixDatagram::bind(&path).unwrap(), UnixDatagram::unbound().unwrap());
+    deaf.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
+    nameless.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
+    for round in 0..6000 {
+        let socket = if round % 5 == 0 { &nameless } else { &deaf };
+        socket.send_to(&nonsense(&mut dice), &scene.socket).unwrap();
+    }
+    let longest = scene.host.inside(move || {
+        let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        udp.connect("127.0.0.1:323").unwrap();
+        udp.set_nonblocking(true).unwrap();
+        let (mut worst, mut buffer) = (0, [0; 2000]);
+        for _ in 0..6000 {
+            let request = nonsense(&mut dice);
+            let _ = udp.send(&request);
+            while let Ok(length) = udp.recv(&mut buffer) {
+                // its number says whose answer it is; the data never outgrows what was asked with
+                worst = worst.max(length);
+            }
+        }
+        worst
+    });
+    assert!(longest <= 520, "{longest}");
+    assert!(!scene.ours.has_ended(), "{}", scene.ours.err());
+    let ran = scene.ask(client, &["-c"], "activity");
+    assert_eq!((ran.out.split(',').count(), ran.code), (5, Some(0)), "{ran:?}");
+    // what it was told by then is undone by the original
+    for command in ["reset sources", "reselect", "online", "shutdown"] {
+        let ran = scene.ask(client, &[], command);
+        assert_eq!(ran.out, "200 OK\n", "{command}");
+    }
+    let status = scene.ours.wait(Duration::from_secs(5)).and_then(|status| status.code());
+    assert_eq!(status, Some(0), "{}", scene.ours.err());
+}
