@@ -14,6 +14,7 @@
 //! that a step of the guest's clock does not move. Boot and end cost 4 s: put what belongs together into one guest.
 
 mod chronyd;
+mod commands;
 mod follow;
 mod hwclock;
 mod ntpdate;
