@@ -17,13 +17,21 @@ impl KernelRng {
     }
 }
 
+impl KernelRng {
+    #[cold]
+    fn refill(&mut self) -> u64 {
+        let mut bytes = [0; 1024];
+        self.failed |= random::fill(&mut bytes).is_err();
+        self.pool.extend(bytes.as_chunks::<8>().0.iter().map(|c| u64::from_ne_bytes(*c)));
+        self.pool.pop().unwrap_or_default()
+    }
+}
+
 impl Rng for KernelRng {
     fn next_u64(&mut self) -> u64 {
-        if self.pool.is_empty() {
-            let mut bytes = [0; 1024];
-            self.failed |= random::fill(&mut bytes).is_err();
-            self.pool.extend(bytes.as_chunks::<8>().0.iter().map(|c| u64::from_ne_bytes(*c)));
+        match self.pool.pop() {
+            Some(number) => number,
+            None => self.refill(),
         }
-        self.pool.pop().unwrap_or_default()
     }
 }

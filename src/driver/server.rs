@@ -13,9 +13,9 @@ use super::responder::precision;
 use crate::engine::access::Table;
 use crate::engine::rng::Rng;
 use crate::engine::server::{
-    self as engine, MAX_REPLY, MAX_REQUEST, Request, Silence, Snapshot, Stamp, Statistics,
+    self as engine, Answer, MAX_REPLY, MAX_REQUEST, Request, Silence, Snapshot, Stamp, Statistics,
 };
-use crate::sys::net::batch::{ReceiveBatch, SendBatch};
+use crate::sys::net::batch::{Packet, ReceiveBatch, SendBatch};
 use crate::sys::net::{Datagram, Family, StampSource, UdpOptions, UdpSocket};
 use crate::sys::signal::Signal;
 use crate::sys::wait::{Woken, wait};
@@ -347,50 +347,41 @@ impl Server {
         engine.prepare(now);
         let mut leaves = Now { clock: now, mono: clock::mono() };
         let mut stamped = false;
-        let mut taken = 0;
-        for (datagram, sender) in incoming.packets() {
-            taken += 1;
-            let stamp = match datagram.stamp {
-                StampSource::Kernel => Stamp::Kernel,
-                StampSource::Daemon => Stamp::Daemon,
+        for packet in incoming.packets() {
+            let bytes = packet.bytes();
+            // the usual packet has a path of its own, on which the compiler knows its family
+            let answer = match packet.usual() {
+                Some(usual)
+                    if gate.is_none()
+                        && usual.from.port() != 0
+                        && bytes.first().is_some_and(|first| first & 7 == 3) =>
+                {
+                    let from = SocketAddr::V4(usual.from);
+                    let request = Request { bytes, from, received: usual.received, stamp: Stamp::Kernel };
+                    let Some(room) = outgoing.room().and_then(|room| room.first_chunk_mut()) else { break };
+                    let answer = engine.answer_into(&request, leaves, rng, room);
+                    if let Ok(answer) = &answer {
+                        outgoing.reply(answer.len, &packet, &usual);
+                    }
+                    answer
+                }
+                _ => answer_other(engine, (&mut *gate, &*peers), &packet, leaves, rng, outgoing),
             };
-            let Datagram { bytes, from, received, .. } = datagram;
-            let kiss = match gate.as_mut().map_or(Admission::Serve, |gate| pass(gate, &datagram, rng)) {
-                Admission::Serve => None,
-                Admission::Refuse => continue,
-                Admission::Kiss(reply) => Some(reply),
-            };
-            let symmetric =
-                bytes.first().is_some_and(|first| Mode::from_bits(*first) == Mode::SymmetricActive);
-            if symmetric && peers.contains(&from) {
-                other(socket, &datagram);
-                continue;
-            }
-            let Some(room) = outgoing.room().and_then(|room| room.first_chunk_mut::<MAX_REPLY>()) else {
-                break;
-            };
-            if let Some(kiss) = kiss {
-                room[..kiss.len()].copy_from_slice(&kiss);
-                outgoing.commit(kiss.len(), sender, datagram.to);
-                continue;
-            }
-            let answer = engine.answer_into(&Request { bytes, from, received, stamp }, leaves, rng, room);
-            if let Some(gate) = gate {
-                gate.judged(bytes, answer.as_ref().map(|_| ()).map_err(|why| *why));
-            }
             match answer {
-                // port 0 cannot be sent to: a forged source
-                Ok(_) if from.port() == 0 => {}
                 Ok(answer) => {
-                    outgoing.commit(answer.len, sender, datagram.to);
                     if answer.wants_stamp {
                         outgoing.stamp_last();
                         stamped = true;
                     }
-                    // the packets before it leave first
-                    leaves.clock = leaves.clock + *per_send;
+                    // the packets before it leave first; no clock is that close to its end
+                    leaves.clock =
+                        Timestamp::from_nanos(leaves.clock.as_nanos().wrapping_add(per_send.as_nanos()));
                 }
-                Err(Silence::Length | Silence::Version | Silence::Mode) => other(socket, &datagram),
+                Err(Silence::Length | Silence::Version | Silence::Mode) => {
+                    if let Some(datagram) = packet.datagram() {
+                        other(socket, &datagram);
+                    }
+                }
                 Err(_) => {}
             }
         }
@@ -398,7 +389,7 @@ impl Server {
         let sent = socket.send_batch(outgoing);
         *unsent += u64::try_from(sent.failed).unwrap_or(0);
         if let Some(gate) = gate {
-            gate.took(place, taken);
+            gate.took(place, incoming.len());
             gate.sent(place, sent.sent, sent.failed);
         }
         if count >= BUSY {
@@ -418,6 +409,46 @@ fn pass(gate: &mut Gate, datagram: &Datagram<'_>, rng: &mut KernelRng) -> Admiss
         Some(CONTROL) => Admission::Serve,
         _ => gate.admit(datagram, rng.next_u64()),
     }
+}
+
+/// Answers a packet that is not a usual one: of IPv6, of another mode, without a stamp.
+#[inline(never)]
+fn answer_other(
+    engine: &mut engine::Server,
+    (gate, peers): (&mut Option<Box<Gate>>, &BTreeSet<SocketAddr>),
+    packet: &Packet<'_>,
+    leaves: Now,
+    rng: &mut KernelRng,
+    outgoing: &mut SendBatch,
+) -> Result<Answer, Silence> {
+    // port 0 cannot be sent to: a forged source
+    let datagram = packet.datagram().filter(|datagram| datagram.from.port() != 0).ok_or(Silence::Access)?;
+    let Datagram { bytes, from, received, to, .. } = datagram;
+    let kiss = match gate.as_mut().map_or(Admission::Serve, |gate| pass(gate, &datagram, rng)) {
+        Admission::Serve => None,
+        Admission::Refuse => return Err(Silence::Access),
+        Admission::Kiss(reply) => Some(reply),
+    };
+    let symmetric = bytes.first().is_some_and(|first| Mode::from_bits(*first) == Mode::SymmetricActive);
+    if symmetric && peers.contains(&from) {
+        return Err(Silence::Mode);
+    }
+    let stamp = match datagram.stamp {
+        StampSource::Kernel => Stamp::Kernel,
+        StampSource::Daemon => Stamp::Daemon,
+    };
+    if let Some(kiss) = kiss {
+        // a full batch loses it as a network might
+        let _ = outgoing.push(&kiss, from, to);
+        return Err(Silence::Limited);
+    }
+    let reply = engine.answer(&Request { bytes, from, received, stamp }, leaves, rng);
+    if let Some(gate) = gate {
+        gate.judged(bytes, reply.as_ref().map(|_| ()).map_err(|why| *why));
+    }
+    let reply = reply?;
+    outgoing.push(&reply, from, to).map_err(|_| Silence::Access)?;
+    Ok(Answer { len: reply.len(), wants_stamp: reply.wants_stamp })
 }
 
 /// Takes the kernel's transmit stamps for the replies that wait for them.

@@ -2,6 +2,7 @@
 //! one table each; a path-compressed binary trie per family keeps a look-up in 100 000 entries within a few cache lines.
 
 use std::net::IpAddr;
+use std::ops::{BitAnd, BitXor, Shl};
 
 /// The end of a branch.
 const NONE: u32 = u32::MAX;
@@ -18,7 +19,7 @@ impl Network {
     pub fn new(address: IpAddr, bits: u8) -> Self {
         let width = width(address);
         let bits = bits.min(width);
-        let kept = key(address) & mask(bits);
+        let kept = key(address) & u128::mask(bits);
         let address = match address {
             IpAddr::V4(_) => IpAddr::V4(u32::try_from(kept >> 96).unwrap_or(0).into()),
             IpAddr::V6(_) => IpAddr::V6(kept.into()),
@@ -49,6 +50,48 @@ const fn width(address: IpAddr) -> u8 {
     }
 }
 
+/// The bits of an address, the first at the top.
+trait Key: Copy + Eq + BitXor<Output = Self> + BitAnd<Output = Self> + Shl<u32, Output = Self> {
+    /// How many there are.
+    const WIDTH: u32;
+    const ZERO: Self;
+    const ONES: Self;
+    fn leading_zeros(self) -> u32;
+
+    /// The first `bits` of it.
+    #[inline]
+    fn mask(bits: u8) -> Self {
+        if bits == 0 { Self::ZERO } else { Self::ONES << (Self::WIDTH - u32::from(bits)) }
+    }
+
+    /// 1 when the bit behind the first `bits` is set.
+    #[inline]
+    fn side(self, bits: u8) -> usize {
+        let bits = u32::from(bits);
+        usize::from(bits < Self::WIDTH && (self << bits).leading_zeros() == 0)
+    }
+}
+
+impl Key for u32 {
+    const WIDTH: u32 = 32;
+    const ZERO: Self = 0;
+    const ONES: Self = Self::MAX;
+    #[inline]
+    fn leading_zeros(self) -> u32 {
+        self.leading_zeros()
+    }
+}
+
+impl Key for u128 {
+    const WIDTH: u32 = 128;
+    const ZERO: Self = 0;
+    const ONES: Self = Self::MAX;
+    #[inline]
+    fn leading_zeros(self) -> u32 {
+        self.leading_zeros()
+    }
+}
+
 /// The address with its first bit at the top of 128.
 fn key(address: IpAddr) -> u128 {
     match address {
@@ -57,18 +100,11 @@ fn key(address: IpAddr) -> u128 {
     }
 }
 
-const fn mask(bits: u8) -> u128 {
-    match bits {
-        0 => 0,
-        _ => u128::MAX << (128 - bits as u32),
-    }
-}
-
 /// One table of rules.
 #[derive(Debug, Clone)]
 pub struct Table<R> {
-    v4: Trie<R>,
-    v6: Trie<R>,
+    v4: Trie<u32, R>,
+    v6: Trie<u128, R>,
 }
 
 impl<R: Copy> Default for Table<R> {
@@ -83,44 +119,54 @@ impl<R: Copy> Table<R> {
         Self::default()
     }
 
-    fn trie(&mut self, address: IpAddr) -> &mut Trie<R> {
-        match address {
-            IpAddr::V4(_) => &mut self.v4,
-            IpAddr::V6(_) => &mut self.v6,
-        }
-    }
-
     /// Sets the rule of a network; narrower rules inside it stay (`allow NET`).
     pub fn set(&mut self, network: Network, rule: R) {
-        self.trie(network.address).set(network, Some(rule));
+        match network.address {
+            IpAddr::V4(v4) => self.v4.set(v4.to_bits(), network.bits, Some(rule)),
+            IpAddr::V6(v6) => self.v6.set(v6.to_bits(), network.bits, Some(rule)),
+        };
     }
 
     /// Sets the rule of a network and drops all narrower ones inside it (`allow all NET`).
     pub fn set_all(&mut self, network: Network, rule: R) {
-        let trie = self.trie(network.address);
-        let node = trie.set(network, Some(rule));
-        trie.prune(node);
+        match network.address {
+            IpAddr::V4(v4) => {
+                let node = self.v4.set(v4.to_bits(), network.bits, Some(rule));
+                self.v4.prune(node);
+            }
+            IpAddr::V6(v6) => {
+                let node = self.v6.set(v6.to_bits(), network.bits, Some(rule));
+                self.v6.prune(node);
+            }
+        }
     }
 
     /// Drops the rule of exactly this network.
     pub fn unset(&mut self, network: Network) {
-        self.trie(network.address).set(network, None);
+        match network.address {
+            IpAddr::V4(v4) => self.v4.set(v4.to_bits(), network.bits, None),
+            IpAddr::V6(v6) => self.v6.set(v6.to_bits(), network.bits, None),
+        };
     }
 
     /// The rule of the narrowest network that holds the address; `None`: none does. Mapped addresses count as IPv4.
     pub fn find(&self, address: IpAddr) -> Option<R> {
-        let address = address.to_canonical();
-        match address {
-            IpAddr::V4(_) => self.v4.find(key(address)),
-            IpAddr::V6(_) => self.v6.find(key(address)),
+        match address.to_canonical() {
+            IpAddr::V4(v4) => self.find_v4(v4.to_bits()),
+            IpAddr::V6(v6) => self.v6.find(v6.to_bits()),
         }
+    }
+
+    /// As [`Self::find`], of the IPv4 address with these bits.
+    #[inline]
+    pub fn find_v4(&self, bits: u32) -> Option<R> {
+        self.v4.find(bits)
     }
 
     /// All rules of both families, in the order of their tries: wider before narrower.
     pub fn iter(&self) -> impl Iterator<Item = (Network, R)> {
-        let v4 = self.v4.iter().map(|(k, bits, rule)| {
-            (Network { address: IpAddr::V4(u32::try_from(k >> 96).unwrap_or(0).into()), bits }, rule)
-        });
+        let v4 =
+            self.v4.iter().map(|(k, bits, rule)| (Network { address: IpAddr::V4(k.into()), bits }, rule));
         v4.chain(
             self.v6.iter().map(|(k, bits, rule)| (Network { address: IpAddr::V6(k.into()), bits }, rule)),
         )
@@ -128,8 +174,8 @@ impl<R: Copy> Table<R> {
 }
 
 #[derive(Debug, Clone)]
-struct Node<R> {
-    key: u128,
+struct Node<K, R> {
+    key: K,
     bits: u8,
     rule: Option<R>,
     children: [u32; 2],
@@ -137,40 +183,43 @@ struct Node<R> {
 
 /// A path-compressed binary trie in one block of memory; the root stands for the whole family.
 #[derive(Debug, Clone)]
-struct Trie<R> {
-    nodes: Vec<Node<R>>,
+struct Trie<K, R> {
+    nodes: Vec<Node<K, R>>,
     free: Vec<u32>,
 }
 
-impl<R: Copy> Trie<R> {
+impl<K: Key, R: Copy> Trie<K, R> {
     fn new() -> Self {
-        Self { nodes: vec![Node { key: 0, bits: 0, rule: None, children: [NONE; 2] }], free: Vec::new() }
+        Self {
+            nodes: vec![Node { key: K::ZERO, bits: 0, rule: None, children: [NONE; 2] }],
+            free: Vec::new(),
+        }
     }
 
-    fn node(&self, index: u32) -> Option<&Node<R>> {
+    fn node(&self, index: u32) -> Option<&Node<K, R>> {
         usize::try_from(index).ok().and_then(|i| self.nodes.get(i))
     }
 
-    fn node_mut(&mut self, index: u32) -> Option<&mut Node<R>> {
+    fn node_mut(&mut self, index: u32) -> Option<&mut Node<K, R>> {
         usize::try_from(index).ok().and_then(|i| self.nodes.get_mut(i))
     }
 
-    fn find(&self, key: u128) -> Option<R> {
+    #[inline]
+    fn find(&self, key: K) -> Option<R> {
         let mut found = None;
         let mut next = 0;
         while let Some(node) = self.node(next) {
-            if (node.key ^ key) & mask(node.bits) != 0 {
+            if (node.key ^ key) & K::mask(node.bits) != K::ZERO {
                 break;
             }
             found = node.rule.or(found);
-            next = if node.bits < 128 { child(node, key) } else { NONE };
+            next = child(node, key);
         }
         found
     }
 
     /// Makes the node of a network, gives it this rule, and returns its index.
-    fn set(&mut self, network: Network, rule: Option<R>) -> u32 {
-        let (wanted, bits) = (key(network.address), network.bits);
+    fn set(&mut self, wanted: K, bits: u8, rule: Option<R>) -> u32 {
         let mut at = 0;
         loop {
             let Some(node) = self.node(at) else { return at };
@@ -187,7 +236,7 @@ impl<R: Copy> Trie<R> {
                 return leaf;
             };
             let (below_key, below_bits) = (below.key, below.bits);
-            let common = u8::try_from((below_key ^ wanted).leading_zeros()).unwrap_or(128);
+            let common = u8::try_from(Key::leading_zeros(below_key ^ wanted)).unwrap_or(u8::MAX);
             if common >= below_bits && below_bits <= bits {
                 at = next;
                 continue;
@@ -195,7 +244,7 @@ impl<R: Copy> Trie<R> {
             // the paths part before the next node: a node in between
             let fork_bits = common.min(bits).min(below_bits);
             let fork = self.add(Node {
-                key: wanted & mask(fork_bits),
+                key: wanted & K::mask(fork_bits),
                 bits: fork_bits,
                 rule: None,
                 children: [NONE; 2],
@@ -206,7 +255,7 @@ impl<R: Copy> Trie<R> {
         }
     }
 
-    fn add(&mut self, node: Node<R>) -> u32 {
+    fn add(&mut self, node: Node<K, R>) -> u32 {
         match self.free.pop() {
             Some(index) => {
                 if let Some(slot) = self.node_mut(index) {
@@ -222,9 +271,9 @@ impl<R: Copy> Trie<R> {
     }
 
     /// Hangs `below` under `above` on the side that `key` shows.
-    fn link(&mut self, above: u32, key: u128, below: u32) {
+    fn link(&mut self, above: u32, key: K, below: u32) {
         if let Some(node) = self.node_mut(above) {
-            let side = side(node.bits, key);
+            let side = key.side(node.bits);
             if let Some(slot) = node.children.get_mut(side) {
                 *slot = below;
             }
@@ -243,7 +292,7 @@ impl<R: Copy> Trie<R> {
         }
     }
 
-    fn iter(&self) -> impl Iterator<Item = (u128, u8, R)> {
+    fn iter(&self) -> impl Iterator<Item = (K, u8, R)> {
         let mut open = vec![0];
         std::iter::from_fn(move || {
             while let Some(next) = open.pop() {
@@ -258,12 +307,9 @@ impl<R: Copy> Trie<R> {
     }
 }
 
-fn side(bits: u8, key: u128) -> usize {
-    usize::from(bits < 128 && key << bits >> 127 == 1)
-}
-
-fn child<R>(node: &Node<R>, key: u128) -> u32 {
-    node.children.get(side(node.bits, key)).copied().unwrap_or(NONE)
+#[inline]
+fn child<K: Key, R>(node: &Node<K, R>, key: K) -> u32 {
+    node.children.get(key.side(node.bits)).copied().unwrap_or(NONE)
 }
 
 #[cfg(test)]

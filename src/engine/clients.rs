@@ -161,13 +161,15 @@ impl Record {
     }
 
     /// Counts a packet at this tick.
-    #[inline]
+    #[inline(always)]
     fn hit(&mut self, now: u32) {
         let elapsed = now.wrapping_sub(self.last);
-        if self.hits > 0 || self.interval != UNKNOWN {
-            let average = if self.bucket & REFUSED == 0 { &mut self.interval } else { &mut self.limited };
-            let sample = quarters(elapsed);
-            *average = if *average == UNKNOWN { sample } else { toward(*average, sample) };
+        let refused = self.bucket & REFUSED != 0;
+        let average = if refused { self.limited } else { self.interval };
+        let sample = quarters(elapsed);
+        if average != sample && (self.hits > 0 || self.interval != UNKNOWN) {
+            let average = if average == UNKNOWN { sample } else { toward(average, sample) };
+            *(if refused { &mut self.limited } else { &mut self.interval }) = average;
         }
         self.hits = self.hits.saturating_add(1);
         self.last = now;
@@ -291,7 +293,7 @@ impl<K: Key> Table<K> {
     }
 
     /// The two sets of an address.
-    #[inline]
+    #[inline(always)]
     fn sets(&self, key: K) -> [usize; 2] {
         let hash = key.hash(self.seed);
         let count = u64::try_from(self.keys.len()).unwrap_or(u64::MAX);
@@ -299,7 +301,7 @@ impl<K: Key> Table<K> {
         [hash >> 32, hash & 0xffff_ffff].map(|part| usize::try_from((part * count) >> 32).unwrap_or(0))
     }
 
-    #[inline]
+    #[inline(always)]
     fn place(&self, key: K, set: usize) -> Option<usize> {
         Some(set * WAYS + self.keys.get(set)?.iter().position(|k| *k == key)?)
     }
@@ -320,16 +322,25 @@ impl<K: Key> Table<K> {
     }
 
     /// The record of an address, a new one if need be, and whether another one was lost for it.
-    #[inline]
+    #[inline(always)]
     fn entry(&mut self, key: K, now: u32, tokens: u32) -> Option<(&mut [u32; 4], bool)> {
-        if let Some(place) = self.find(key) {
-            return self.records.get_mut(place).map(|words| (words, false));
+        let (place, overwrites) = match self.place(key, self.sets(key)[0]) {
+            Some(place) => (place, false),
+            None => self.place_elsewhere(key, now, tokens)?,
+        };
+        self.records.get_mut(place).map(|words| (words, overwrites))
+    }
+
+    /// The place of an address that is not in its first set: in the second, or a new one.
+    #[inline(never)]
+    fn place_elsewhere(&mut self, key: K, now: u32, tokens: u32) -> Option<(usize, bool)> {
+        if let Some(place) = self.place(key, self.sets(key)[1]) {
+            return Some((place, false));
         }
         let Vacancy { place, overwrites } = self.vacancy(key, now)?;
         *self.keys.get_mut(place / WAYS)?.get_mut(place % WAYS)? = key;
-        let words = self.records.get_mut(place)?;
-        *words = Record::new(now, tokens).pack();
-        Some((words, overwrites))
+        *self.records.get_mut(place)? = Record::new(now, tokens).pack();
+        Some((place, overwrites))
     }
 
     /// A free place in the emptier of the address's sets, else the one whose record is worth least.

@@ -32,6 +32,10 @@ pub const MAX_REQUEST: usize = 1140;
 pub const MAX_REPLY: usize = HEADER_LEN + MAX_MAC;
 /// Port of NTP servers.
 const NTP_PORT: u16 = 123;
+/// A nanosecond: 2⁻⁶⁴ s.
+const NANO: f64 = 18_446_744_073.709_552;
+/// Readings this close to that of [`Server::prepare`] are served by a multiplication that does not overflow: ns.
+const NEAR: i64 = 1 << 28;
 /// In a transmit stamp that is held: the kernel gave it. 2⁻³¹ s do not matter.
 const BY_KERNEL: u64 = 2;
 
@@ -195,17 +199,10 @@ pub struct Answer {
     pub wants_stamp: bool,
 }
 
-/// The stamps of a reply.
-struct Stamps {
-    origin: NtpTimestamp,
-    receive: NtpTimestamp,
-    transmit: NtpTimestamp,
-}
-
 /// The N-th group of eight bytes of a packet: a time stamp.
 #[inline]
-fn stamp_at<const N: usize>(head: &[u8; HEADER_LEN]) -> NtpTimestamp {
-    NtpTimestamp::from_bits(head.as_chunks::<8>().0.get(N).map_or(0, |stamp| u64::from_be_bytes(*stamp)))
+fn stamp_at<const N: usize, const LEN: usize>(packet: &[u8; LEN]) -> NtpTimestamp {
+    NtpTimestamp::from_bits(packet.as_chunks::<8>().0.get(N).map_or(0, |stamp| u64::from_be_bytes(*stamp)))
 }
 
 /// What was done since the start.
@@ -258,6 +255,10 @@ pub struct Server {
     snapshot: Snapshot,
     /// The reply's fields at the last [`Server::prepare`].
     template: [u8; HEADER_LEN],
+    /// When that was, and what was served then.
+    prepared: (Timestamp, NtpTimestamp),
+    /// Served time of a nanosecond of the host's clock: 2⁻⁶⁴ s.
+    per_nano: i64,
     /// The bits of a stamp below the precision, but the lowest.
     below: u64,
     reference: NtpTimestamp,
@@ -300,6 +301,8 @@ impl Server {
             memory,
             snapshot,
             template: [0; HEADER_LEN],
+            prepared: (Timestamp::UNIX_EPOCH, NtpTimestamp::ZERO),
+            per_nano: 0,
             below: 0,
             reference: NtpTimestamp::ZERO,
             counters: Counters::default(),
@@ -318,6 +321,9 @@ impl Server {
             Timestamp::UNIX_EPOCH => NtpTimestamp::ZERO,
             reference => NtpTimestamp::from_timestamp(reference),
         };
+        // the clock is never slewed by more than a tenth; a float-to-integer cast saturates
+        let rate = snapshot.ahead_rate.ratio().clamp(-0.5, 0.5);
+        self.per_nano = TimeDelta::from_secs_f64(NANO * (1.0 + rate) / 1e9).map_or(0, TimeDelta::as_nanos);
         self.prepare(snapshot.at);
     }
 
@@ -329,6 +335,25 @@ impl Server {
     /// Brings what grows with time up to date; once for all requests that are answered together.
     pub fn prepare(&mut self, now: Timestamp) {
         self.template = Header { reference: self.reference, ..self.snapshot.header(now) }.emit();
+        self.prepared = (now, NtpTimestamp::from_timestamp(self.snapshot.served(now)));
+    }
+
+    /// Served time at a reading of the host's clock, exact to 2⁻³² s: a multiplication near the last [`Self::prepare`].
+    #[inline(always)]
+    fn stamp(&self, t: Timestamp) -> NtpTimestamp {
+        let (at, served) = self.prepared;
+        // the whole range of both readings is 2⁶⁴ ns: what wraps is not near
+        let since = t.as_nanos().wrapping_sub(at.as_nanos());
+        if (-NEAR..NEAR).contains(&since) {
+            let grown = since.wrapping_mul(self.per_nano) >> 32;
+            return NtpTimestamp::from_bits(served.to_bits().wrapping_add_signed(grown));
+        }
+        self.far_stamp(t)
+    }
+
+    #[cold]
+    fn far_stamp(&self, t: Timestamp) -> NtpTimestamp {
+        NtpTimestamp::from_timestamp(self.snapshot.served(t))
     }
 
     /// The reply to a request, as of the last [`Self::prepare`]; it leaves at `now`.
@@ -362,13 +387,17 @@ impl Server {
         }
         let version = Version::from_bits(head[0] >> 3);
         let mode = reply_mode(version, Mode::from_bits(head[0]), request.from.port())?;
-        let address = request.from.ip().to_canonical();
-        if self.access.find(address) != Some(true) {
+        let address = request.from.ip();
+        let allowed = match address {
+            IpAddr::V4(v4) => self.access.find_v4(v4.to_bits()),
+            IpAddr::V6(_) => self.access.find(address),
+        };
+        if allowed != Some(true) {
             return Err(Silence::Access);
         }
         self.counters.ntp_hits += 1;
         let verdict = match &mut self.memory {
-            Some(memory) => memory.clients.hit(Kind::Ntp, address, now.mono, rng),
+            Some(memory) => memory.clients.hit(Kind::Ntp, address.to_canonical(), now.mono, rng),
             None => Verdict::Serve,
         };
         if verdict == Verdict::Refuse {
@@ -378,9 +407,9 @@ impl Server {
         let key = if bytes.len() == HEADER_LEN { None } else { self.verified(bytes)? };
         let random = rng.next_u64();
         let above = !(self.below | 1);
-        let receive = NtpTimestamp::from_timestamp(self.snapshot.served(request.received)).to_bits();
+        let receive = self.stamp(request.received).to_bits();
         let receive = NtpTimestamp::from_bits(receive & above | random & self.below | 1);
-        let transmit = NtpTimestamp::from_timestamp(self.snapshot.served(now.clock)).to_bits();
+        let transmit = self.stamp(now.clock).to_bits();
         let transmit = NtpTimestamp::from_bits(transmit & above | random.rotate_left(32) & self.below);
         // the random bits must not turn a short stay into a negative one
         let transmit = if is_before(transmit, receive) {
@@ -392,7 +421,9 @@ impl Server {
         out[0] = out[0] & 0xc0 | version.get() << 3 | mode.to_bits();
         let poll = LogInterval::from_log2(i8::from_be_bytes([head[2]])).max(self.least_poll);
         out[2] = poll.log2().to_be_bytes()[0];
-        let mut stamps = Stamps { origin: stamp_at::<5>(head), receive, transmit };
+        out[24..32].copy_from_slice(&head[40..48]);
+        out[32..40].copy_from_slice(&receive.to_bits().to_be_bytes());
+        out[40..48].copy_from_slice(&transmit.to_bits().to_be_bytes());
         let mut wants_stamp = false;
         let mut stamp = Stamp::Daemon;
         if verdict == Verdict::Kiss {
@@ -401,18 +432,15 @@ impl Server {
             out[12..16].copy_from_slice(&Kiss::Rate.to_refid().to_bytes());
         } else if head[31] & 1 == 1
             && version == Version::V4
-            && stamp_at::<4>(head) != stamp_at::<5>(head)
+            && head[32..40] != head[40..48]
             && let Some(memory) = &mut self.memory
         {
             wants_stamp = true;
-            if let Some(told) = interleave(&mut memory.pairs, head, &mut stamps) {
+            if let Some(told) = interleave(&mut memory.pairs, head, out) {
                 self.counters.interleaved += 1;
                 stamp = told;
             }
         }
-        out[24..32].copy_from_slice(&stamps.origin.to_bits().to_be_bytes());
-        out[32..40].copy_from_slice(&stamps.receive.to_bits().to_be_bytes());
-        out[40..48].copy_from_slice(&stamps.transmit.to_bits().to_be_bytes());
         let mut len = HEADER_LEN;
         if let Some(key) = key {
             len += self.sign(key, version, out)?;
@@ -524,19 +552,21 @@ fn reply_mode(version: Version, mode: Mode, port: u16) -> Result<Mode, Silence> 
 /// Keeps the reply's pair of stamps and, when the request names one that is held, puts that one's transmit stamp into the
 /// reply. Answers who took that stamp, if so.
 #[cold]
-fn interleave(pairs: &mut Pairs, asked: &[u8; HEADER_LEN], reply: &mut Stamps) -> Option<Stamp> {
-    let earlier = pairs.take(stamp_at::<3>(asked));
+fn interleave(pairs: &mut Pairs, asked: &[u8; HEADER_LEN], reply: &mut [u8; MAX_REPLY]) -> Option<Stamp> {
+    let earlier = pairs.take(stamp_at::<3, HEADER_LEN>(asked));
+    let (mut receive, transmit) = (stamp_at::<4, MAX_REPLY>(reply), stamp_at::<5, MAX_REPLY>(reply));
     // two requests of one moment: the pairs must not be mistaken for each other
     for _ in 0..NEIGHBOURS {
-        if !pairs.holds(reply.receive) {
+        if !pairs.holds(receive) {
             break;
         }
-        reply.receive = NtpTimestamp::from_bits(reply.receive.to_bits().wrapping_add(2));
+        receive = NtpTimestamp::from_bits(receive.to_bits().wrapping_add(2));
     }
-    pairs.keep(reply.receive, NtpTimestamp::from_bits(reply.transmit.to_bits() & !BY_KERNEL));
+    reply[32..40].copy_from_slice(&receive.to_bits().to_be_bytes());
+    pairs.keep(receive, NtpTimestamp::from_bits(transmit.to_bits() & !BY_KERNEL));
     let transmit = earlier?;
-    reply.origin = stamp_at::<4>(asked);
-    reply.transmit = transmit;
+    reply[24..32].copy_from_slice(&asked[32..40]);
+    reply[40..48].copy_from_slice(&transmit.to_bits().to_be_bytes());
     Some(if transmit.to_bits() & BY_KERNEL == 0 { Stamp::Daemon } else { Stamp::Kernel })
 }
 

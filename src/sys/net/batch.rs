@@ -4,11 +4,11 @@
 //! serve 1.3 times what one by one does). Nothing is allocated after the start.
 #![expect(unsafe_code, reason = "recvmmsg and sendmmsg take arrays of headers that point into our buffers")]
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::os::fd::AsRawFd;
 use std::ptr;
 
-use libc::{iovec, mmsghdr};
+use libc::{iovec, mmsghdr, msghdr};
 use nix::errno::Errno;
 
 use super::message::{self, Control, Name, RECEIVE_CONTROL, SEND_CONTROL};
@@ -16,13 +16,21 @@ use super::{Datagram, StampSource, UdpSocket};
 use crate::sys::{SysError, clock};
 use crate::types::Timestamp;
 
-/// The buffers of a batch and the headers that point into them; `N` bytes of control messages a packet.
+/// What a header points at beside the payload; `N` bytes of control messages.
+#[derive(Clone)]
+struct Frame<const N: usize> {
+    name: Name,
+    control: Control<N>,
+    part: iovec,
+    /// Of a packet to be sent: the length of its control messages without the wish for a stamp.
+    unstamped: usize,
+}
+
+/// The buffers of a batch and the headers that point into them.
 struct Frames<const N: usize> {
     payload_len: usize,
     payloads: Box<[u8]>,
-    names: Box<[Name]>,
-    controls: Box<[Control<N>]>,
-    parts: Box<[iovec]>,
+    frames: Box<[Frame<N>]>,
     headers: Box<[mmsghdr]>,
     /// Places that hold a packet.
     filled: usize,
@@ -30,38 +38,83 @@ struct Frames<const N: usize> {
 
 impl<const N: usize> Frames<N> {
     fn new(count: usize, payload_len: usize) -> Self {
-        let mut frames = Self {
-            payload_len: payload_len.max(1),
-            payloads: vec![0; count * payload_len.max(1)].into(),
-            names: vec![Name::empty(); count].into(),
-            controls: vec![Control::new(); count].into(),
-            parts: vec![message::part_to_send(&[]); count].into(),
+        let payload_len = payload_len.max(1);
+        let part = message::part_to_send(&[]);
+        let empty = Frame { name: Name::empty(), control: Control::new(), part, unstamped: 0 };
+        let mut new = Self {
+            payload_len,
+            payloads: vec![0; count * payload_len].into(),
+            frames: vec![empty; count].into(),
             headers: vec![mmsghdr { msg_hdr: message::empty_header(), msg_len: 0 }; count].into(),
             filled: 0,
         };
         // the buffers never move: the pointers stay good as long as the frames live
-        let payloads = frames.payloads.chunks_exact_mut(frames.payload_len);
-        let buffers = frames.names.iter_mut().zip(frames.controls.iter_mut()).zip(payloads);
-        let slots = frames.headers.iter_mut().zip(frames.parts.iter_mut());
-        for ((header, part), ((name, control), payload)) in slots.zip(buffers) {
-            *part = iovec { iov_base: payload.as_mut_ptr().cast(), iov_len: payload.len() };
+        let buffers = new.frames.iter_mut().zip(new.payloads.chunks_exact_mut(payload_len));
+        for (header, (frame, payload)) in new.headers.iter_mut().zip(buffers) {
+            frame.part = iovec { iov_base: payload.as_mut_ptr().cast(), iov_len: payload.len() };
             let header = &mut header.msg_hdr;
-            header.msg_name = name.as_mut_ptr();
+            header.msg_name = frame.name.as_mut_ptr();
             header.msg_namelen = Name::room();
-            header.msg_iov = ptr::from_mut(part);
+            header.msg_iov = ptr::from_mut(&mut frame.part);
             header.msg_iovlen = 1;
-            header.msg_control = control.as_mut_ptr();
+            header.msg_control = frame.control.as_mut_ptr();
             header.msg_controllen = N as _;
         }
-        frames
+        new
     }
 }
 
-/// The sender of a received packet, as the kernel wrote it.
+/// A received packet as the kernel wrote it.
 #[derive(Clone, Copy)]
-pub struct Sender<'b> {
-    name: &'b Name,
-    len: libc::socklen_t,
+pub struct Packet<'b> {
+    header: &'b mmsghdr,
+    frame: &'b Frame<RECEIVE_CONTROL>,
+    payload: &'b [u8],
+    read_at: Timestamp,
+}
+
+/// What most packets are: from IPv4, with the kernel's stamp, to an address of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usual {
+    /// The sender.
+    pub from: SocketAddrV4,
+    /// When it came.
+    pub received: Timestamp,
+    /// For [`SendBatch::reply`].
+    to: u32,
+}
+
+impl<'b> Packet<'b> {
+    /// Its bytes.
+    #[inline(always)]
+    pub fn bytes(&self) -> &'b [u8] {
+        let len = usize::try_from(self.header.msg_len).unwrap_or(0);
+        self.payload.get(..len).unwrap_or(self.payload)
+    }
+
+    /// Its parts when it is a usual one: what [`Self::datagram`] says, in a fraction of the instructions.
+    #[inline(always)]
+    pub fn usual(&self) -> Option<Usual> {
+        let header = &self.header.msg_hdr;
+        let plain = self.frame.control.plain(message::count(header.msg_controllen))?;
+        let from = self.frame.name.decode_v4(header.msg_namelen)?;
+        Some(Usual { from, received: plain.stamp, to: plain.to })
+    }
+
+    /// All that is known of it; `None`: it came from no address.
+    pub fn datagram(&self) -> Option<Datagram<'b>> {
+        let header = &self.header.msg_hdr;
+        let said = self.frame.control.decode(message::count(header.msg_controllen));
+        Some(Datagram {
+            bytes: self.bytes(),
+            truncated: header.msg_flags & libc::MSG_TRUNC != 0,
+            from: self.frame.name.decode(header.msg_namelen)?,
+            to: said.to,
+            interface: said.interface,
+            received: said.stamp.unwrap_or(self.read_at),
+            stamp: if said.stamp.is_some() { StampSource::Kernel } else { StampSource::Daemon },
+        })
+    }
 }
 
 /// Room for received packets.
@@ -79,36 +132,25 @@ impl ReceiveBatch {
 
     /// The packets of the last [`UdpSocket::receive_batch`].
     pub fn datagrams(&self) -> impl Iterator<Item = Datagram<'_>> {
-        self.packets().map(|(datagram, _)| datagram)
+        self.packets().filter_map(|packet| packet.datagram())
     }
 
-    /// As [`Self::datagrams`], each with its sender for [`SendBatch::commit`].
+    /// The same, before they are looked at.
     #[inline(always)]
-    pub fn packets(&self) -> impl Iterator<Item = (Datagram<'_>, Sender<'_>)> {
-        let slots = self
-            .frames
-            .headers
-            .iter()
-            .zip(&self.frames.names)
-            .zip(&self.frames.controls)
-            .take(self.frames.filled);
-        slots.zip(self.frames.payloads.chunks_exact(self.frames.payload_len)).filter_map(
-            |(((header, name), control), payload)| {
-                let said = control.decode(message::count(header.msg_hdr.msg_controllen));
-                let len = usize::try_from(header.msg_len).unwrap_or(0).min(payload.len());
-                let sender = Sender { name, len: header.msg_hdr.msg_namelen };
-                let datagram = Datagram {
-                    bytes: payload.get(..len).unwrap_or_default(),
-                    truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
-                    from: name.decode(header.msg_hdr.msg_namelen)?,
-                    to: said.to,
-                    interface: said.interface,
-                    received: said.stamp.unwrap_or(self.read_at),
-                    stamp: if said.stamp.is_some() { StampSource::Kernel } else { StampSource::Daemon },
-                };
-                Some((datagram, sender))
-            },
-        )
+    pub fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
+        let Frames { payload_len, payloads, frames, headers, filled } = &self.frames;
+        let slots = headers.iter().zip(frames).zip(payloads.chunks_exact(*payload_len)).take(*filled);
+        slots.map(|((header, frame), payload)| Packet { header, frame, payload, read_at: self.read_at })
+    }
+
+    /// How many packets there are.
+    pub fn len(&self) -> usize {
+        self.frames.filled
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.frames.filled == 0
     }
 
     /// When the last [`UdpSocket::receive_batch`] returned.
@@ -130,14 +172,6 @@ impl ReceiveBatch {
 /// Packets to be sent together.
 pub struct SendBatch {
     frames: Frames<SEND_CONTROL>,
-    slots: Box<[Slot]>,
-}
-
-/// What was put into a place of the batch.
-#[derive(Clone, Copy, Default)]
-struct Slot {
-    from: Option<IpAddr>,
-    stamp: bool,
 }
 
 /// Why a packet was not put into a batch.
@@ -163,7 +197,7 @@ pub struct Sent {
 impl SendBatch {
     /// Room for `count` packets of at most `payload_len` bytes.
     pub fn new(count: usize, payload_len: usize) -> Self {
-        Self { frames: Frames::new(count, payload_len), slots: vec![Slot::default(); count].into() }
+        Self { frames: Frames::new(count, payload_len) }
     }
 
     /// Copies a packet in; `from` is the address of ours that it leaves from.
@@ -177,58 +211,64 @@ impl SendBatch {
         if bytes.len() > self.frames.payload_len {
             return Err(Refused::TooLong);
         }
-        let (name, len) = Name::of(to);
         self.room().and_then(|room| room.get_mut(..bytes.len())).ok_or(Refused::Full)?.copy_from_slice(bytes);
-        self.commit(bytes.len(), Sender { name: &name, len }, from);
+        self.commit(bytes.len(), |header, frame| {
+            (frame.name, header.msg_namelen) = Name::of(to);
+            frame.unstamped = frame.control.encode(from, false);
+        });
         Ok(())
     }
 
-    /// The buffer of the next packet, for [`Self::commit`]; `None`: send the batch first.
-    #[inline]
+    /// The buffer of the next packet, for [`Self::reply`]; `None`: send the batch first.
+    #[inline(always)]
     pub fn room(&mut self) -> Option<&mut [u8]> {
         let start = self.frames.filled * self.frames.payload_len;
         self.frames.payloads.get_mut(start..start + self.frames.payload_len)
     }
 
-    /// Takes the first `len` bytes of [`Self::room`] as a packet; `from` is the address of ours that it leaves from.
+    /// Takes the first `len` bytes of [`Self::room`] as the reply to a usual packet: it goes to the sender, from where that sent to.
+    /// The sender must have a port.
     #[inline(always)]
-    pub fn commit(&mut self, len: usize, to: Sender<'_>, from: Option<IpAddr>) {
-        let place = self.frames.filled;
-        let (Some(header), Some(part)) =
-            (self.frames.headers.get_mut(place), self.frames.parts.get_mut(place))
-        else {
-            return;
-        };
-        let (Some(name), Some(control), Some(slot)) = (
-            self.frames.names.get_mut(place),
-            self.frames.controls.get_mut(place),
-            self.slots.get_mut(place),
-        ) else {
-            return;
-        };
-        part.iov_len = len.min(self.frames.payload_len);
-        *name = *to.name;
-        header.msg_hdr.msg_namelen = to.len;
-        header.msg_hdr.msg_controllen = control.encode(from, false) as _;
-        *slot = Slot { from, stamp: false };
-        self.frames.filled += 1;
+    pub fn reply(&mut self, len: usize, packet: &Packet<'_>, usual: &Usual) {
+        self.commit(len, |header, frame| {
+            frame.name = packet.frame.name;
+            header.msg_namelen = packet.header.msg_hdr.msg_namelen;
+            frame.unstamped = frame.control.encode_plain(usual.to);
+        });
+    }
+
+    #[inline(always)]
+    fn commit(&mut self, len: usize, address: impl FnOnce(&mut msghdr, &mut Frame<SEND_CONTROL>)) {
+        let Frames { payload_len, frames, headers, filled, .. } = &mut self.frames;
+        let (Some(header), Some(frame)) = (headers.get_mut(*filled), frames.get_mut(*filled)) else { return };
+        frame.part.iov_len = len.min(*payload_len);
+        address(&mut header.msg_hdr, frame);
+        header.msg_hdr.msg_controllen = frame.unstamped as _;
+        *filled += 1;
     }
 
     /// Has the kernel tell when the last packet that was put in leaves ([`UdpSocket::transmitted`]); not on Linux before 4.7.
     pub fn stamp_last(&mut self) {
-        let Some(last) = self.frames.filled.checked_sub(1) else { return };
-        if let Some(slot) = self.slots.get_mut(last) {
-            slot.stamp = true;
+        let Frames { frames, headers, filled, .. } = &mut self.frames;
+        let Some(last) = filled.checked_sub(1) else { return };
+        if let (Some(header), Some(frame)) = (headers.get_mut(last), frames.get_mut(last)) {
+            header.msg_hdr.msg_controllen = frame.control.add_stamp(frame.unstamped) as _;
         }
-        self.encode(last, true);
     }
 
-    /// Writes the control messages of a packet anew.
-    fn encode(&mut self, place: usize, stamp: bool) {
-        if let (Some(header), Some(control), Some(slot)) =
-            (self.frames.headers.get_mut(place), self.frames.controls.get_mut(place), self.slots.get(place))
-        {
-            header.msg_hdr.msg_controllen = control.encode(slot.from, slot.stamp && stamp) as _;
+    /// Whether a packet's transmit stamp is wanted.
+    fn is_stamped(&self, place: usize) -> bool {
+        let (header, frame) = (self.frames.headers.get(place), self.frames.frames.get(place));
+        header
+            .zip(frame)
+            .is_some_and(|(header, frame)| message::count(header.msg_hdr.msg_controllen) > frame.unstamped)
+    }
+
+    /// Takes the wish for transmit stamps back, from a place on.
+    fn unstamp(&mut self, first: usize) {
+        let Frames { frames, headers, filled, .. } = &mut self.frames;
+        for (header, frame) in headers.iter_mut().zip(frames).take(*filled).skip(first) {
+            header.msg_hdr.msg_controllen = frame.unstamped as _;
         }
     }
 
@@ -271,7 +311,7 @@ impl UdpSocket {
     /// Where `sendmmsg` fails (EBADF, ENOSYS, EINVAL) while `sendmsg` of the same packet works, it is not tried again on this socket.
     pub fn send_batch(&self, batch: &mut SendBatch) -> Sent {
         if self.unstamped.get() {
-            (0..batch.frames.filled).for_each(|place| batch.encode(place, false));
+            batch.unstamp(0);
         }
         let mut outcome = Sent::default();
         let mut next = 0;
@@ -311,7 +351,7 @@ impl UdpSocket {
                 let stamped = !self.unstamped.get();
                 let sent = self.send_one(batch, first)?;
                 if stamped && self.unstamped.get() {
-                    (first..batch.frames.filled).for_each(|place| batch.encode(place, false));
+                    batch.unstamp(first);
                 } else {
                     self.one_by_one.set(true);
                 }
@@ -322,10 +362,9 @@ impl UdpSocket {
     }
 
     fn send_one(&self, batch: &mut SendBatch, index: usize) -> Result<usize, Errno> {
-        let stamp = batch.slots.get(index).is_some_and(|slot| slot.stamp) && !self.unstamped.get();
         match self.send_header(batch, index) {
-            Err(Errno::EINVAL) if stamp => {
-                batch.encode(index, false);
+            Err(Errno::EINVAL) if batch.is_stamped(index) => {
+                batch.unstamp(index);
                 let sent = self.send_header(batch, index)?;
                 self.unstamped.set(true);
                 Ok(sent)

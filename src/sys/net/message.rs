@@ -74,6 +74,16 @@ impl Name {
         None
     }
 
+    /// As [`Self::decode`] when it is of IPv4.
+    #[inline(always)]
+    pub(super) fn decode_v4(&self, len: socklen_t) -> Option<SocketAddrV4> {
+        let family = sa_family_t::from_ne_bytes([self.0[0], self.0[1]]);
+        let [a, b, c, d] = [self.0[4], self.0[5], self.0[6], self.0[7]];
+        let usual = usize::try_from(len) == Ok(NAME_V4_LEN) && family == family_number(libc::AF_INET);
+        usual
+            .then(|| SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([self.0[2], self.0[3]])))
+    }
+
     pub(super) fn as_mut_ptr(&mut self) -> *mut c_void {
         self.0.as_mut_ptr().cast()
     }
@@ -101,6 +111,27 @@ pub(super) struct Said {
     pub(super) is_error: bool,
 }
 
+/// What the control messages of most packets say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Plain {
+    /// The kernel's stamp.
+    pub(super) stamp: Timestamp,
+    /// The IPv4 address of ours to reply from, as it is in memory.
+    pub(super) to: u32,
+}
+
+/// The length of three stamps and a pktinfo with their headers.
+const PLAIN_LEN: usize = 96;
+/// The headers of both messages: length, level and type.
+const PLAIN_STAMP: (u64, u64) = (64, words(libc::SOL_SOCKET, libc::SCM_TIMESTAMPING));
+const PLAIN_INFO: (u64, u64) = (28, words(libc::IPPROTO_IP, libc::IP_PKTINFO));
+
+/// Two numbers as they lie in memory one after the other.
+const fn words(first: c_int, second: c_int) -> u64 {
+    let ([a, b, c, d], [e, f, g, h]) = (first.to_ne_bytes(), second.to_ne_bytes());
+    u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+}
+
 /// What `recvmsg` returned beside payload and control messages.
 pub(super) struct Head {
     pub(super) len: usize,
@@ -120,9 +151,8 @@ impl<const N: usize> Control<N> {
 
     /// Writes what a packet is sent with: the address it leaves from, and whether its transmit stamp is wanted. Returns the
     /// length used.
-    #[inline]
     pub(super) fn encode(&mut self, from: Option<IpAddr>, stamp: bool) -> usize {
-        let mut used = match from {
+        let used = match from {
             None => 0,
             Some(IpAddr::V4(address)) => self.append(
                 0,
@@ -144,11 +174,7 @@ impl<const N: usize> Control<N> {
                 },
             ),
         };
-        if stamp {
-            let flags = libc::SOF_TIMESTAMPING_TX_SOFTWARE;
-            used += self.append(used, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &flags);
-        }
-        used
+        if stamp { self.add_stamp(used) } else { used }
     }
 
     /// Writes a message behind the first `used` bytes, a multiple of the alignment; returns how many it takes.
@@ -173,8 +199,50 @@ impl<const N: usize> Control<N> {
         space
     }
 
+    /// What the messages in the first `len` bytes say when they are just a stamp and the IPv4 address of ours, as Linux lays them out
+    /// on 64 bits: what [`Self::decode`] says in a fifth of its instructions.
+    #[inline(always)]
+    pub(super) fn plain(&self, len: usize) -> Option<Plain> {
+        let word = |at: usize| self.0.get(at..at + 8)?.first_chunk().map(|word| u64::from_ne_bytes(*word));
+        let half = |at: usize| self.0.get(at..at + 4)?.first_chunk().map(|half| u32::from_ne_bytes(*half));
+        let usual = len == PLAIN_LEN
+            && cfg!(target_pointer_width = "64")
+            && word(0) == Some(PLAIN_STAMP.0)
+            && word(8) == Some(PLAIN_STAMP.1)
+            && word(64) == Some(PLAIN_INFO.0)
+            && word(72) == Some(PLAIN_INFO.1);
+        if !usual {
+            return None;
+        }
+        let (secs, nanos) = (word(16)?.cast_signed(), word(24)?);
+        let address = half(84)?;
+        // within the years that nanoseconds can count, and addresses that a reply can leave from
+        let stamped = (1..9_000_000_000).contains(&secs) && nanos < 1_000_000_000;
+        (stamped && address != 0).then(|| Plain {
+            stamp: Timestamp::from_nanos(secs * 1_000_000_000 + nanos.cast_signed()),
+            to: address,
+        })
+    }
+
+    /// Writes what a reply to a [`Plain`] packet is sent with; returns the length used.
+    #[inline(always)]
+    pub(super) fn encode_plain(&mut self, to: u32) -> usize {
+        let Some((start, _)) = self.0.split_first_chunk_mut::<32>() else { return 0 };
+        start[..8].copy_from_slice(&PLAIN_INFO.0.to_ne_bytes());
+        start[8..16].copy_from_slice(&PLAIN_INFO.1.to_ne_bytes());
+        start[16..20].fill(0);
+        start[20..24].copy_from_slice(&to.to_ne_bytes());
+        start[24..32].fill(0);
+        32
+    }
+
+    /// Adds to what was written in the first `used` bytes that the packet's transmit stamp is wanted; returns the length used.
+    pub(super) fn add_stamp(&mut self, used: usize) -> usize {
+        let flags = libc::SOF_TIMESTAMPING_TX_SOFTWARE;
+        used + self.append(used, libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &flags)
+    }
+
     /// Reads the messages in the first `len` bytes.
-    #[inline]
     pub(super) fn decode(&self, len: usize) -> Said {
         let mut said = Said::default();
         let mut header = empty_header();
