@@ -43,3 +43,4 @@ mod ntpdate;
 pub(crate) mod peer;
 mod responder;
 mod server;
+mod telling;

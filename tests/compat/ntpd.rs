@@ -1,4 +1,4 @@
-//! Real clients against our `ntpd`: the classic ntpq, NTPsec's, ntp-wait, and who may ask.
+//! Our `ntpd` as a service: the classic ntpq at its local clock, who may ask, what goes wrong.
 
 use std::path::Path;
 use std::time::Duration;
@@ -73,29 +73,6 @@ fn classic_ntpq_reads_it_as_ours_does() {
     assert!(refused.err.contains("***Server disallowed request (authentication?)"), "{}", refused.err);
 }
 
-#[test]
-fn monitoring_tools_work() {
-    let Some(lab) = Lab::open(&[Package::Ntp428, Package::Ntpsec]) else { return };
-    let host = lab.host();
-    let Some(_daemon) = start(&host, LOCAL) else { return };
-    let waited = host.run(Package::Ntp428.program("ntp-wait"), &["-n", "2", "-s", "1"]);
-    assert_eq!(waited.code, Some(0), "{}{}", waited.out, waited.err);
-    let ntpsec = host.run(Package::Ntpsec.program("ntpq"), &["-pn", "127.0.0.1"]);
-    assert!(ntpsec.out.contains("*127.127.1.0"), "{}{}", ntpsec.out, ntpsec.err);
-    let variables =
-        host.run(Package::Ntpsec.program("ntpq"), &["-c", "rv 0 stratum,refid,leap", "127.0.0.1"]);
-    assert!(variables.out.contains("stratum=11") && variables.out.contains("leap=00"), "{}", variables.out);
-    let Some(ntpstat) = our("ntpstat") else { return };
-    let verdict = host.run(&ntpstat, &[] as &[&str]);
-    assert_eq!(verdict.code, Some(0), "{}{}", verdict.out, verdict.err);
-    assert!(
-        verdict.out.contains("synchronised to local net at stratum 11")
-            || verdict.out.contains("synchronised"),
-        "{}",
-        verdict.out
-    );
-}
-
 /// Each address asks for the time and for variables.
 #[test]
 fn restrict_lines_hold_on_the_wire() {
@@ -146,4 +123,64 @@ fn the_port_is_not_shared_and_the_pid_file_goes() {
     let killed = host.sh(&format!("kill -TERM {pid}"));
     assert_eq!(killed.code, Some(0), "{}", killed.err);
     assert!(wait_until(Duration::from_secs(5), || !pid_file.exists()));
+}
+
+/// Each distribution's file starts as it is, is served and leaves no line out.
+#[test]
+fn every_shipped_configuration_starts() {
+    let Some(lab) = Lab::open(&[]) else { return };
+    let Some(ntpd) = our("ntpd") else { return };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/conf/valid");
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_str().is_some_and(|path| path.ends_with(".ntp.conf")))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 5, "{files:?}");
+    for file in files {
+        let host = lab.host();
+        let mut process = host.spawn(&ntpd, &["-n", "-g", "-c", file.to_str().unwrap()]);
+        let up = || process.err().contains("0.0.0.0 c016 06 restart");
+        assert!(wait_until(Duration::from_secs(10), up), "{}: {}", file.display(), process.err());
+        assert!(!process.err().contains("syntax error"), "{}: {}", file.display(), process.err());
+        assert!(super::daemon::probe(&host).is_some(), "{}", file.display());
+        process.signal(nix::sys::signal::Signal::SIGTERM);
+        let ended = process.wait(Duration::from_secs(5)).and_then(|status| status.code());
+        assert_eq!(ended, Some(0), "{}: {}", file.display(), process.err());
+    }
+}
+
+/// A server that is not there, an unsynchronised one, a full disk, a drift file that is none: said, and it goes on.
+#[test]
+fn what_goes_wrong_is_said_and_the_daemon_lives() {
+    let Some(lab) = Lab::open(&[]) else { return };
+    let (Some(ntpd), host) = (our("ntpd"), lab.host()) else { return };
+    let drift = host.file("drift", "what\n");
+    let keys = host.file("bad.keys", "1 M\n2 NOSUCH x\n70000 M x\n");
+    let mounted = host
+        .sh("mkdir full && mount -t tmpfs -o size=4k full full && dd if=/dev/zero of=full/x bs=4k count=1");
+    assert_eq!(mounted.code, Some(0), "{}", mounted.err);
+    let full = host.dir().join("full");
+    let conf = host.file(
+        "bad.conf",
+        &format!(
+            "restrict default\nserver 127.127.1.0\ndriftfile {drift}\nkeys {keys}\nstatsdir {}/\nfilegen sysstats enable\n\
+             filegen protostats enable\nSYNC_HWCLOCK=yes\nserver\nrestrict 10.0.0.0 mask 255.0.0.0 motrap\n\
+             includefile /nonexistent\nfudge 127.127.1.0 startum 10\nkeys \u{1b}[31m x\n",
+            full.display()
+        ),
+    );
+    let mut process = host.spawn(&ntpd, &["-n", "-c", &conf]);
+    let up = || process.err().contains("0.0.0.0 c016 06 restart");
+    assert!(wait_until(Duration::from_secs(10), up), "{}", process.err());
+    let log = || process.err();
+    assert!(wait_until(Duration::from_secs(60), || log().contains("No space left on device")), "{}", log());
+    let text = log();
+    assert!(text.contains("format error frequency file"), "{text}");
+    assert!(text.matches("syntax error in").count() >= 4, "{text}");
+    assert!(!text.contains('\u{1b}'), "{text:?}");
+    assert!(super::daemon::probe(&host).is_some());
+    process.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(process.wait(Duration::from_secs(5)).and_then(|status| status.code()), Some(0));
 }

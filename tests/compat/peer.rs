@@ -47,6 +47,10 @@ pub(crate) enum Package {
     NtpsecNtpdig,
     /// OpenNTPD.
     Openntpd,
+    /// check_ntp_peer, check_ntp_time.
+    MonitoringPlugins,
+    /// The script `ntpstat`.
+    Ntpstat,
 }
 
 impl Package {
@@ -61,6 +65,8 @@ impl Package {
             Self::Ntpsec => "ntpsec",
             Self::NtpsecNtpdig => "ntpsec-ntpdig",
             Self::Openntpd => "openntpd",
+            Self::MonitoringPlugins => "monitoring-plugins-basic",
+            Self::Ntpstat => "ntpstat",
         }
     }
 

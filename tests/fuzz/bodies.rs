@@ -4,6 +4,8 @@
 
 #[path = "association.rs"]
 mod association;
+#[path = "ntp.rs"]
+mod ntp;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -42,6 +44,8 @@ pub(crate) const BODIES: &[(&str, Body)] = &[
     ("variables", variable_list),
     ("chrony_conf", chrony_conf),
     ("association", association::association),
+    ("ntp_conf", ntp::ntp_conf),
+    ("mode6_requests", ntp::mode6_requests),
 ];
 
 /// Every 48 bytes are a header, and the header is these 48 bytes again.

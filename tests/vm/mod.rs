@@ -17,6 +17,7 @@ mod chronyd;
 mod commands;
 mod follow;
 mod hwclock;
+mod ntpd;
 mod ntpdate;
 
 use std::path::{Path, PathBuf};
