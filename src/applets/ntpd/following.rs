@@ -100,7 +100,7 @@ pub(super) fn daemon(prepared: Prepared<'_>, server: Server) -> Result<Daemon, F
         setting,
         drift: frequency.map(|ppm| (engine_frequency(ppm), DRIFT_SKEW)),
         precision: precision(),
-        serving: Some(super::PORT),
+        serving: (server.sockets() > 0).then_some(super::PORT),
         released: RELEASED,
         start: if args.quit { Start::AtOnce } else { Start::Daemon },
         keys: keys.clone(),
