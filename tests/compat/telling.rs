@@ -165,7 +165,7 @@ fn variables_of_ntpsec_are_those_that_the_classic_ntpq_gets() {
 fn script(host: &Host, program: PathBuf, words: &[&str]) -> super::namespace::Finished {
     let bin = Package::Ntp428.bin().expect("Lab::open was told of this package");
     let perl = bin.with_file_name("root/usr/share/ntp/lib");
-    let path = format!("{}:{}", cli::bin().display(), std::env::var("PATH").unwrap_or_default());
+    let path = format!("{}:{}", cli::bin().display(), std::env::var_os("PATH").unwrap_or_default().display());
     let mut command = host.command(program, Duration::from_secs(20));
     command.args(words).env("PATH", path).env("PERL5LIB", perl);
     host.finish(&mut command)
