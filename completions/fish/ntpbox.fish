@@ -172,7 +172,7 @@ complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s d -d 'Don\'t r
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s p -d 'Print configuration and exit'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s q -d 'Set clock and exit'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s Q -d 'Log offset and exit'
-complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s r -d 'Reload dump files (accepted, no effect)'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s r -d 'Reload dump files'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s R -d 'Adapt configuration for restart'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s s -d 'Set clock from RTC (accepted, no effect)'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand chronyd" -s U -d 'Don\'t check for root'

@@ -339,6 +339,7 @@ impl Parser<'_> {
             "refclock" => match self.parsed.config.refclocks.last() {
                 Some((clock, _)) if clock.is_optional() => return,
                 Some((clock, _)) if clock.driver == "PHC" => "PHC reference clocks",
+                Some((clock, _)) if clock.driver == "RTC" => "RTC reference clocks",
                 _ => return,
             },
             _ => return,

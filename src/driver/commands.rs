@@ -74,6 +74,8 @@ pub(super) struct Desk<'a> {
     pub(super) filed: &'a mut Vec<Source>,
     /// `shutdown` was asked for.
     pub(super) told: &'a mut bool,
+    /// `dump` was asked for.
+    pub(super) dump: &'a mut bool,
     pub(super) now: Now,
 }
 
@@ -342,7 +344,7 @@ impl Daemon for Desk<'_> {
                 }
             }
             Command::Shutdown => *self.told = true,
-            Command::Dump => {}
+            Command::Dump => *self.dump = true,
             Command::Manual(Switch::On) => engine.manual_mut().enable(true),
             Command::Manual(Switch::Off) => engine.manual_mut().enable(false),
             Command::Manual(Switch::Reset) => engine.manual_mut().reset(),

@@ -11,8 +11,11 @@ use std::path::PathBuf;
 pub use self::telling::kernel_setting;
 pub use super::asking::Asking;
 use super::asking::Requests;
+use super::clocks::{Clocks, Device};
 use super::cmdserver::CommandServer;
 use super::commands::{Desk, House};
+use super::dump;
+use super::leap_source::LeapSource;
 use super::ntpd::Informant;
 use super::random::KernelRng;
 use super::server::Server;
@@ -36,6 +39,8 @@ const BUFFER: usize = 2048;
 const ROUND: usize = 64;
 /// Two readings in a row differ by less; a sleep does not.
 const SLEPT: TimeDelta = TimeDelta::from_millis(500);
+/// Between two looks at the file of leap seconds.
+const LEAP_INTERVAL: TimeDelta = TimeDelta::from_secs(12 * 3600);
 /// Look-ups under way.
 const LOOKUPS: usize = 64;
 /// Names of log lines go to whoever keeps the log.
@@ -79,6 +84,7 @@ pub struct Daemon {
     lookups: BTreeMap<u64, NameId>,
     /// Which sources the server knows as peers: as of this generation.
     peers_of: u32,
+    clocks: Clocks,
     logs: Option<StatLog>,
     informant: Option<Informant>,
     commands: Option<CommandServer>,
@@ -88,6 +94,11 @@ pub struct Daemon {
     told: bool,
     drift_file: Option<PathBuf>,
     drift_text: fn(f64, f64) -> String,
+    /// `dumpdir`.
+    dumps: Option<PathBuf>,
+    /// Where leap seconds are read from, and when again.
+    leap_source: Option<(LeapSource, MonoTime)>,
+    leap_lines: Vec<String>,
     rng: KernelRng,
     /// The kernel refused a command: said once.
     refused: bool,
@@ -117,6 +128,7 @@ impl Daemon {
             resolver: Resolver::new()?,
             lookups: BTreeMap::new(),
             peers_of: 0,
+            clocks: Clocks::default(),
             logs: None,
             informant: None,
             commands: None,
@@ -124,6 +136,9 @@ impl Daemon {
             told: false,
             drift_file: None,
             drift_text: chrony_drift,
+            dumps: None,
+            leap_source: None,
+            leap_lines: Vec::new(),
             rng: KernelRng::default(),
             refused: false,
             drift_failed: false,
@@ -151,6 +166,63 @@ impl Daemon {
     /// Keeps the drift file up to date.
     pub fn set_drift_file(&mut self, path: PathBuf) {
         self.drift_file = Some(path);
+    }
+
+    /// Adds a reference clock.
+    pub fn add_clock(&mut self, device: Device, options: crate::engine::refclock::Options) {
+        let now = clock::both();
+        let dpoll = options.dpoll;
+        let source = self.engine.add_refclock(now, options);
+        self.clocks.add(source, device, dpoll, now.mono);
+    }
+
+    /// Leap seconds are read from here, now and twice a day.
+    pub fn set_leap_source(&mut self, source: LeapSource) {
+        self.leap_source = Some((source, clock::mono()));
+        self.read_leap_seconds();
+    }
+
+    fn read_leap_seconds(&mut self) {
+        let now = clock::both();
+        let Some((source, due)) = self.leap_source.as_mut().filter(|(_, due)| *due <= now.mono) else {
+            return;
+        };
+        *due = now.mono + LEAP_INTERVAL;
+        let (table, lines) = match source.read(now.clock) {
+            Ok((table, lines)) => (Some(table), lines),
+            Err(lines) => (None, lines),
+        };
+        // what was said before is not said again
+        if self.leap_lines != lines {
+            for line in &lines {
+                self.engine.log(if table.is_some() { Level::Info } else { Level::Warning }, line.clone());
+            }
+            self.leap_lines = lines;
+        }
+        self.engine.set_leap_table(table);
+    }
+
+    /// Histories are kept in this folder; those that are there are loaded (`-r`) or only removed.
+    pub fn set_dumps(&mut self, directory: PathBuf, load: bool) {
+        let taken = dump::take_all(&directory);
+        for (address, dump) in taken.into_iter().filter(|_| load) {
+            match dump {
+                Some(dump) => {
+                    self.engine.restore(clock::both(), address, &dump, &mut self.rng);
+                }
+                None => self.engine.log(Level::Warning, format!("Could not load dump file for {address}")),
+            }
+            self.set_clock();
+        }
+        self.dumps = Some(directory);
+    }
+
+    fn write_dumps(&mut self) {
+        let Some(directory) = &self.dumps else { return };
+        if let Some(error) = dump::write_all(directory, &self.engine.dumps(clock::both())) {
+            let line = format!("Could not open {} : {}", error.object, error.reason());
+            self.engine.log(Level::Error, line);
+        }
     }
 
     /// Whether the clock was stepped.
@@ -230,6 +302,8 @@ impl Daemon {
         };
         let left = self.engine.timeline().remaining(clock::now());
         self.engine.shut_down(clock::both());
+        self.set_clock();
+        self.write_dumps();
         self.act(log);
         if ended == Ended::Updated && until.hand_over {
             self.hand_over(left, log);
@@ -240,11 +314,18 @@ impl Daemon {
     fn wait(&self, deadline: Option<MonoTime>) -> Result<Woken, SysError> {
         let mut fds: Vec<_> = self.server.descriptors().collect();
         fds.extend(self.requests.descriptors());
+        fds.extend(self.clocks.descriptors());
         fds.extend(self.resolver.wake_fd());
         fds.extend(self.commands.iter().flat_map(CommandServer::descriptors));
         let hour = self.informant.as_ref().and_then(Informant::deadline);
         let engine = self.engine.next_timeout();
-        let next = deadline.into_iter().chain(engine).chain(self.server.deadline()).chain(hour).min();
+        let next = deadline
+            .into_iter()
+            .chain(engine)
+            .chain(self.clocks.deadline())
+            .chain(self.server.deadline())
+            .chain(hour)
+            .min();
         wait(&fds, next)
     }
 
@@ -255,6 +336,7 @@ impl Daemon {
             self.asleep = asleep;
             self.hand(Input::Suspended);
         }
+        self.read_leap_seconds();
         let mut buffer = vec![0; BUFFER];
         self.serve()?;
         self.receive_shared(&mut buffer);
@@ -272,6 +354,9 @@ impl Daemon {
             };
             self.hand(Input::Resolved { name, result });
         }
+        for (source, reading) in self.clocks.read(clock::mono()) {
+            self.hand(Input::Clock { source, reading });
+        }
         self.hand(Input::Timer);
         self.obey(log, house);
         if self.rng.failed() { Err(SysError::new("getrandom", "", crate::sys::Errno::EIO)) } else { Ok(()) }
@@ -280,6 +365,7 @@ impl Daemon {
     /// Commands are answered after everything else, by what is then known.
     fn obey(&mut self, log: Log<'_>, house: &mut dyn House) {
         let Some(commands) = &mut self.commands else { return };
+        let mut dump = false;
         let mut desk = Desk {
             engine: &mut self.engine,
             server: &mut self.server,
@@ -289,10 +375,14 @@ impl Daemon {
             log,
             filed: &mut self.filed,
             told: &mut self.told,
+            dump: &mut dump,
             now: clock::both(),
         };
         commands.service(&mut desk);
         self.set_clock();
+        if dump {
+            self.write_dumps();
+        }
     }
 
     fn resolver_is_ready(&self) -> Result<bool, SysError> {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::engine::association::Packet;
-use crate::engine::record::{Record, Selection, Statistics, Tracking, Whom};
+use crate::engine::record::{Record, Refclock, Selection, Statistics, Tracking, Whom};
 use crate::sys::SysError;
 use crate::sys::logfile::LogFile;
 use crate::types::civil::CivilTime;
@@ -24,6 +24,10 @@ pub enum Kind {
     Tracking,
     /// selection.log.
     Selection,
+    /// refclocks.log.
+    Refclocks,
+    /// tempcomp.log.
+    Tempcomp,
 }
 
 impl Kind {
@@ -35,6 +39,8 @@ impl Kind {
             "statistics" => Self::Statistics,
             "tracking" => Self::Tracking,
             "selection" => Self::Selection,
+            "refclocks" => Self::Refclocks,
+            "tempcomp" => Self::Tempcomp,
             _ => return None,
         })
     }
@@ -45,6 +51,8 @@ impl Kind {
             Self::Statistics => "statistics.log",
             Self::Tracking => "tracking.log",
             Self::Selection => "selection.log",
+            Self::Refclocks => "refclocks.log",
+            Self::Tempcomp => "tempcomp.log",
         }
     }
 
@@ -62,6 +70,10 @@ impl Kind {
             Self::Selection => {
                 "   Date (UTC) Time     IP Address   S EOpts Reach Score Last sample  Low end   High end"
             }
+            Self::Refclocks => {
+                "   Date (UTC) Time         Refid  DP L P  Raw offset   Cooked offset      Disp."
+            }
+            Self::Tempcomp => "   Date (UTC) Time        Temp.       Comp.",
         }
     }
 }
@@ -116,6 +128,12 @@ impl StatLog {
             Record::Statistics(s) => has(Kind::Statistics).then(|| (Kind::Statistics, statistics(s))),
             Record::Tracking(t) => has(Kind::Tracking).then(|| (Kind::Tracking, tracking(t))),
             Record::Selection(s) => has(Kind::Selection).then(|| (Kind::Selection, selection(s))),
+            Record::Refclock(r) => has(Kind::Refclocks).then(|| (Kind::Refclocks, refclock(r))),
+            Record::Temperature(time, temperature, compensation) => has(Kind::Tempcomp).then(|| {
+                let number = |value: f64| exponential(value, 11, 4);
+                let line = format!("{} {} {}", date(*time), number(*temperature), number(*compensation));
+                (Kind::Tempcomp, line)
+            }),
         }
     }
 
@@ -162,7 +180,7 @@ fn whom_text(whom: Whom) -> String {
 }
 
 /// C's `%W.De`: at least two digits of exponent, with its sign.
-fn exponential(value: f64, width: usize, digits: usize) -> String {
+pub(super) fn exponential(value: f64, width: usize, digits: usize) -> String {
     let plain = format!("{value:.digits$e}");
     let (mantissa, exponent) = plain.split_once('e').unwrap_or((&plain, "0"));
     let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |e| ('-', e));
@@ -268,6 +286,21 @@ fn selection(s: &Selection) -> String {
         e3(-s.high),
         e3(-s.low),
     )
+}
+
+/// A reading, or the sample made of some. Offsets: > 0, our clock is slow.
+fn refclock(r: &Refclock) -> String {
+    let when = format!("{}.{:06}", date(r.time), r.time.subsec_nanos() / 1000);
+    let name = whom_text(Whom::Clock(r.refid));
+    let (cooked, dispersion) = (exponential(r.offset, 13, 6), e3(r.dispersion));
+    match r.number {
+        Some(number) => {
+            let raw = exponential(r.raw, 13, 6);
+            let (leap, pulse) = (leap_letter(r.leap), u8::from(r.pulse));
+            format!("{when} {name:<5} {number:3} {leap} {pulse} {raw} {cooked} {dispersion}")
+        }
+        None => format!("{when} {name:<5}   - {} -       -       {cooked} {dispersion}", leap_letter(r.leap)),
+    }
 }
 
 #[cfg(test)]

@@ -181,13 +181,19 @@ impl Clock {
         self.timeline.set_line(Line { at, offset: Exact::default().plus(remaining), rate });
     }
 
-    /// A leap second moved the clock by `delta` (−1 s: one was inserted), as was expected.
-    pub fn leap_second(&mut self, now: Now, delta: TimeDelta) {
-        self.timeline.stepped(now.clock - delta, delta);
-        let mut line = self.timeline.line();
-        line.offset = Exact::from_delta(line.offset.to_delta() + delta).plus(0.0);
-        self.timeline.set_line(line);
-        self.ahead = ahead(now);
+    /// UTC moved by `by` (−1 s: a leap second was inserted), so that the clock lacks so much more.
+    pub fn shift_line(&mut self, by: TimeDelta) {
+        let line = self.timeline.line();
+        let offset = line.offset.plus(by.as_secs_f64());
+        self.timeline.set_line(Line { offset, ..line });
+    }
+
+    /// Steps the clock by a leap second, with UTC.
+    pub fn step_with_utc(&mut self, now: Now, by: TimeDelta) {
+        self.commands.push(ClockCommand::Step(by));
+        self.timeline.stepped(now.clock, by);
+        self.ahead += by;
+        self.shift_line(by);
     }
 
     /// Sets the rate that the clock needs before there is any estimate (drift file): s/s, > 0: the clock must be made faster.

@@ -24,6 +24,31 @@ pub enum Record {
     Tracking(Tracking),
     /// selection.log.
     Selection(Selection),
+    /// refclocks.log.
+    Refclock(Refclock),
+    /// tempcomp.log: when, the temperature, the compensation in ppm (> 0: the clock is made faster).
+    Temperature(Timestamp, f64, f64),
+}
+
+/// A line of refclocks.log.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Refclock {
+    /// When, by the estimated time.
+    pub time: Timestamp,
+    /// Which clock.
+    pub refid: RefId,
+    /// Number of the reading since the last sample; `None`: this is the sample.
+    pub number: Option<u32>,
+    /// Leap status.
+    pub leap: Leap,
+    /// Whether it is a pulse.
+    pub pulse: bool,
+    /// Offset of the kernel's clock, s; nothing in a sample.
+    pub raw: f64,
+    /// Offset of the estimated time, s.
+    pub offset: f64,
+    /// Its error, s.
+    pub dispersion: f64,
 }
 
 /// Who a line is about: a source's address, or the reference ID of a clock without one.

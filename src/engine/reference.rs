@@ -189,6 +189,13 @@ impl Reference {
         self.synchronised.take().is_some()
     }
 
+    /// The leap second that was announced is over.
+    pub const fn clear_leap(&mut self) {
+        if let Some(synchronised) = &mut self.synchronised {
+            synchronised.update.leap = Leap::None;
+        }
+    }
+
     /// A leap second begins or ends; during it leap status 3 is shown.
     pub const fn set_in_leap(&mut self, in_leap: bool) {
         self.in_leap = in_leap;

@@ -456,6 +456,13 @@ impl Register {
         Dump { asymmetry_run: self.asymmetry_run, samples: self.in_use().copied().collect() }
     }
 
+    /// The source's time moved by `by`, as in a leap second.
+    pub fn shift(&mut self, by: TimeDelta) {
+        for entry in &mut self.entries {
+            entry.measurement.offset += by;
+        }
+    }
+
     /// Starts with what a dump kept. Answers whether it was in order; otherwise the register is empty.
     pub fn restore(&mut self, dump: &Dump) -> bool {
         self.reset();

@@ -19,6 +19,7 @@ pub mod net;
 pub mod ports;
 pub mod process;
 pub mod random;
+pub mod refclock;
 pub mod rtc;
 pub mod service;
 pub mod signal;

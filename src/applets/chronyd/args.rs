@@ -33,7 +33,7 @@ pub(super) fn command() -> Command {
         .arg(flag("print", 'p', "Print configuration and exit"))
         .arg(flag("set", 'q', "Set clock and exit"))
         .arg(flag("query", 'Q', "Log offset and exit"))
-        .arg(flag("reload", 'r', "Reload dump files (accepted, no effect)"))
+        .arg(flag("reload", 'r', "Reload dump files"))
         .arg(flag("restart", 'R', "Adapt configuration for restart"))
         .arg(flag("rtc", 's', "Set clock from RTC (accepted, no effect)"))
         .arg(value("timeout", 't', "SECONDS", "Exit after elapsed time"))
@@ -110,6 +110,8 @@ pub(super) struct Args {
     pub(super) observe: bool,
     /// `-q`, not `-Q`.
     pub(super) sets_clock: bool,
+    /// `-r`: the dump files are loaded.
+    pub(super) reload: bool,
     /// `-R`: as after a restart, nothing is stepped at the start.
     pub(super) restart: bool,
     pub(super) directives: Vec<String>,
@@ -147,6 +149,7 @@ pub(super) fn parse(words: &[OsString]) -> Parsed {
         without_effect: Vec::new(),
         observe: false,
         sets_clock: false,
+        reload: false,
         restart: false,
         directives: Vec::new(),
     };
@@ -214,7 +217,7 @@ impl Args {
                     self.without_effect.push("-F");
                 }
             }
-            "reload" => self.without_effect.push("-r"),
+            "reload" => self.reload = true,
             "rtc" => self.without_effect.push("-s"),
             _ => {}
         }

@@ -9,7 +9,9 @@ use crate::applets::{Outcome, RELEASED};
 use crate::auth::KeyRing;
 use crate::config::diagnostic::Place;
 use crate::config::model::Config;
+use crate::driver::clocks::{self, Device};
 use crate::driver::daemon::{Asking, Daemon, Ended, Until, kernel_setting, parse_drift, precision};
+use crate::driver::leap_source::LeapSource;
 use crate::driver::lifecycle::{Fatal, Life, absolute};
 use crate::driver::server::Server;
 use crate::driver::statlog::{Kind, StatLog};
@@ -139,10 +141,39 @@ pub(super) fn daemon(
         let interval = TimeDelta::from_secs(i64::from(broadcast.interval));
         daemon.engine_mut().add_broadcast(clock::both(), broadcast.to, interval);
     }
+    refclocks(config, &mut daemon)?;
     for (configured, _) in &config.sources {
         daemon.add(&source(args, config, configured));
     }
+    let words = &config.words;
+    let list = words.leapseclist.as_deref().map(|path| LeapSource::List(absolute(path)));
+    if let Some(source) = list.or_else(|| words.leapsectz.clone().map(LeapSource::Zone)) {
+        daemon.set_leap_source(source);
+    }
+    if let Some(directory) = words.dumpdir.as_deref().filter(|_| args.task != Task::OneShot) {
+        daemon.set_dumps(absolute(directory), args.reload);
+    }
     Ok(daemon)
+}
+
+/// Opens the reference clocks.
+fn refclocks(config: &Config, daemon: &mut Daemon) -> Result<(), Fatal> {
+    for (number, (clock, _)) in config.refclocks.iter().enumerate() {
+        match Device::open(&clock.driver, &clock.parameter) {
+            Ok(Some(device)) => {
+                daemon.add_clock(device, clocks::options(&clock.driver, number, &clock.options));
+            }
+            // the configuration's reader has warned of those that this build has not
+            Ok(None) if matches!(clock.driver.as_str(), "PHC" | "RTC") => {}
+            Ok(None) => return Err(Fatal(format!("unknown refclock driver {}", clock.driver))),
+            Err(_) if clock.is_optional() => {}
+            Err(_) => {
+                let line = format!("Could not initialise refclock {} {}", clock.driver, clock.parameter);
+                return Err(Fatal(line));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What the drift file says; a complaint when it says nothing.

@@ -64,7 +64,7 @@ const PID_FILE: &str = "/run/chrony/chronyd.pid";
 /// More than this is no key file.
 const KEY_FILE_LIMIT: usize = 1 << 20;
 /// What works, in the words of the original's version line.
-const FEATURES: &str = "+CMDMON +PRIVDROP +IPV6";
+const FEATURES: &str = "+CMDMON +REFCLOCK +PRIVDROP +IPV6";
 
 fn run(invocation: &Invocation, io: &mut Io) -> Outcome {
     let args = match args::parse(&invocation.args) {
@@ -337,7 +337,8 @@ fn serve(args: &Args, configured: &Configured, life: &mut Life) -> Result<Outcom
     }
     let mut commands = (!once).then(|| commands::server(args, config, life));
     let commanded = socket.is_some() || commands.as_ref().is_some_and(|commands| commands.sockets() > 0);
-    if addresses.is_empty() && !commanded && config.sources.is_empty() && args.timeout.is_none() {
+    let sources = !(config.sources.is_empty() && config.refclocks.is_empty());
+    if addresses.is_empty() && !commanded && !sources && args.timeout.is_none() {
         return Err(Fatal("Nothing to do".to_owned()));
     }
     let mut daemon = following::daemon(args, config, server, keys, touch == Touch::Control, life)?;

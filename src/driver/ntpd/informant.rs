@@ -272,7 +272,11 @@ impl Informant {
                 let (jitter, poll) = self.state.of_system_peer(engine, now);
                 files.write("loopstats", update.time, &statistics::loopstats(update, jitter.get(), poll))
             }
-            Record::Statistics(_) | Record::Tracking(_) | Record::Selection(_) => Ok(()),
+            Record::Statistics(_)
+            | Record::Tracking(_)
+            | Record::Selection(_)
+            | Record::Refclock(_)
+            | Record::Temperature(..) => Ok(()),
         }
     }
 

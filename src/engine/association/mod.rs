@@ -31,7 +31,7 @@ use self::request::Memory;
 use self::schedule::{Purpose, Schedule};
 use super::measurement::Measurement;
 use super::options;
-use super::register::{Register, Tuning};
+use super::register::{Dump, Register, Tuning};
 use super::rng::Rng;
 use super::server::Snapshot;
 use super::timeline::{FreeTime, Timeline};
@@ -235,6 +235,19 @@ pub enum Role {
     Peer,
 }
 
+/// What a dump kept besides the samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remembered {
+    /// Reachability register.
+    pub reach: u8,
+    /// How many of its bits mean something.
+    pub reach_size: u8,
+    /// The source's stratum.
+    pub stratum: u8,
+    /// Its leap status.
+    pub leap: Leap,
+}
+
 /// How an association starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
@@ -266,6 +279,8 @@ pub struct Association {
     unreachable: u32,
     counters: Counters,
     last: Option<Box<Packet>>,
+    /// What a dump said, until there is a packet.
+    remembered: Option<Remembered>,
     effects: VecDeque<Effect>,
     /// Whether the driver holds a socket for the last request.
     open: bool,
@@ -299,6 +314,7 @@ impl Association {
             unreachable: 0,
             counters: Counters::default(),
             last: None,
+            remembered: None,
             effects: VecDeque::new(),
             open: false,
             key_missed: false,
@@ -463,7 +479,18 @@ impl Association {
         &self.register
     }
 
-    /// The samples, to load what a dump kept.
+    /// Starts with what a dump kept. Answers whether its samples were in order; otherwise nothing is taken.
+    pub fn remember(&mut self, remembered: Remembered, dump: &Dump) -> bool {
+        if !self.register.restore(dump) {
+            return false;
+        }
+        self.reach = Reach::from_bits(remembered.reach);
+        self.reach_size = remembered.reach_size.min(8);
+        self.remembered = Some(remembered);
+        true
+    }
+
+    /// The samples, to change them.
     pub const fn register_mut(&mut self) -> &mut Register {
         &mut self.register
     }
@@ -496,8 +523,15 @@ impl Association {
             unreachable: self.unreachable,
             given_up: self.unreachable > self.options.maxunreach,
             activity: self.schedule.activity(),
-            leap: self.last.as_ref().map_or(Leap::Unsynchronised, |packet| packet.header.leap),
-            stratum: self.last.as_ref().map_or(0, |packet| packet.header.stratum.get().max(minstratum)),
+            leap: self
+                .last
+                .as_ref()
+                .map_or(self.remembered.map_or(Leap::Unsynchronised, |known| known.leap), |packet| {
+                    packet.header.leap
+                }),
+            stratum: self.last.as_ref().map_or(self.remembered.map_or(0, |known| known.stratum), |packet| {
+                packet.header.stratum.get().max(minstratum)
+            }),
             counters: self.counters,
             last: self.last.as_deref(),
         }

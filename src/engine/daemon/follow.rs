@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::{
-    Action, Candidate, ClockCommand, EXTRA_EVERY, Engine, Jump, Leap, Level, Measurement, Now, Record, RefId,
-    Rng, STATUS_INTERVAL, SourceId, TimeDelta, Whom, named, selection,
+    Action, Candidate, ClockCommand, Course, EXTRA_EVERY, Engine, Jump, Leap, Level, Measurement, Now,
+    Record, RefId, Rng, STATUS_INTERVAL, SourceId, TimeDelta, Whom, named, selection,
 };
 use crate::auth::refid_of_ipv6;
 use crate::engine::bank::{Verdict, steer};
@@ -12,6 +12,7 @@ use crate::engine::clock::{Applied, Manner};
 use crate::engine::record;
 use crate::engine::reference::Update;
 use crate::engine::selection::{Decision, Message, Outcome, Status};
+use crate::engine::timeline::FreeTime;
 
 /// Standard deviations that make a bound on the error of the frequency.
 const SKEW: f64 = 3.5;
@@ -27,6 +28,7 @@ impl Engine {
     pub(super) fn watch_clock(&mut self, now: Now, rng: &mut dyn Rng) {
         match self.clock.tick(now) {
             None => {}
+            Some(Jump::Known(by)) if self.is_leap_second(now, by) => {}
             Some(Jump::Known(by)) => {
                 self.log(
                     Level::Warning,
@@ -55,6 +57,10 @@ impl Engine {
     /// All measurements are void.
     pub(super) fn restart(&mut self, now: Now, rng: &mut dyn Rng) {
         self.bank.lose_offset();
+        for source in self.clocks.values_mut() {
+            source.clock.reset();
+            (source.fed, source.fresh) = (false, false);
+        }
         let ids: Vec<SourceId> = self.sources.keys().copied().collect();
         for id in ids {
             if let Some(source) = self.sources.get_mut(&id) {
@@ -74,8 +80,7 @@ impl Engine {
         }
         self.record_statistics(now, id);
         let outcome = self.judge(now, Some(id));
-        let admitted = matches!(self.selection.shown(id).status, Status::Selected | Status::Combined)
-            && outcome.decision != Decision::Lost;
+        let admitted = self.is_admitted(id) && outcome.decision != Decision::Lost;
         if admitted {
             self.feed(now, id, measurement);
         }
@@ -93,28 +98,25 @@ impl Engine {
         }
     }
 
-    fn judge(&mut self, now: Now, updated: Option<SourceId>) -> Outcome {
+    pub(super) fn judge(&mut self, now: Now, updated: Option<SourceId>) -> Outcome {
         let at = self.timeline().free(now.clock);
         let line = self.timeline().line();
-        let candidates: Vec<Candidate> = self
-            .sources
-            .iter()
-            .map(|(id, source)| {
-                let facts = source.association.facts();
-                Candidate {
-                    id: *id,
-                    refclock: false,
-                    options: source.effective,
-                    leap: facts.leap,
-                    stratum: facts.stratum,
-                    reach: facts.reach.bits(),
-                    reach_size: facts.reach_size,
-                    given_up: facts.given_up,
-                    fresh: source.fresh,
-                    stats: source.association.register().stats(at, &line),
-                }
-            })
-            .collect();
+        let servers = self.sources.iter().map(|(id, source)| {
+            let facts = source.association.facts();
+            Candidate {
+                id: *id,
+                refclock: false,
+                options: source.effective,
+                leap: facts.leap,
+                stratum: facts.stratum,
+                reach: facts.reach.bits(),
+                reach_size: facts.reach_size,
+                given_up: facts.given_up,
+                fresh: source.fresh,
+                stats: source.association.register().stats(at, &line),
+            }
+        });
+        let candidates: Vec<Candidate> = servers.chain(self.clock_candidates(now)).collect();
         let limits = self.limits();
         let before = self.selection.selected();
         let outcome = self.selection.run(&candidates, updated, &limits);
@@ -145,9 +147,8 @@ impl Engine {
 
     /// Gives a sample of a believed source to the bank, and its earlier ones while the bank is young.
     fn feed(&mut self, now: Now, id: SourceId, measurement: &Measurement) {
-        let known = self.bank.estimate(self.timeline().free(now.clock)).map_or(0, |e| e.samples);
         let newcomer = self.sources.get(&id).is_some_and(|s| !s.fed);
-        let verdict = if newcomer && known < START_SAMPLES {
+        let verdict = if newcomer && self.is_young(now) || self.by_clock != self.follows_clock() {
             self.admit();
             None
         } else {
@@ -170,31 +171,51 @@ impl Engine {
         }
     }
 
+    /// Whether newcomers still bring their earlier samples along.
+    pub(super) fn is_young(&self, now: Now) -> bool {
+        let known = self.bank.estimate(self.timeline().free(now.clock)).map_or(0, |e| e.samples);
+        known < START_SAMPLES
+    }
+
+    /// A source got its earlier samples back: it takes part as if the last one had just come.
+    pub(super) fn readmit(&mut self, now: Now, id: SourceId, rng: &mut dyn Rng) {
+        if let Some(source) = self.sources.get_mut(&id) {
+            source.fresh = true;
+        }
+        let outcome = self.judge(now, Some(id));
+        let admitted = self.is_admitted(id) && outcome.decision != Decision::Lost;
+        if admitted {
+            self.admit();
+        }
+        self.decide(now, outcome, admitted, rng);
+    }
+
     /// The bank begins anew with all that is known of the believed sources.
-    fn admit(&mut self) {
+    pub(super) fn admit(&mut self) {
+        self.by_clock = self.follows_clock();
         let mut all: Vec<(SourceId, Measurement)> = Vec::new();
-        for (id, source) in &mut self.sources {
-            let status = self.selection.shown(*id).status;
-            if !matches!(status, Status::Selected | Status::Combined) {
-                continue;
-            }
+        let ids = self.sources.keys().chain(self.clocks.keys()).copied();
+        let admitted: Vec<SourceId> = ids.filter(|id| self.is_admitted(*id)).collect();
+        for (id, source) in self.sources.iter_mut().filter(|(id, _)| admitted.contains(id)) {
             source.fed = true;
-            let mindelay = source.association.options().mindelay;
-            let samples = source.association.register().dump().samples;
-            all.extend(samples.iter().map(|e| (*id, mirrored(e.measurement, mindelay))));
+            all.extend(source.association.register().dump().samples.iter().map(|e| (*id, e.measurement)));
+        }
+        for (id, source) in self.clocks.iter_mut().filter(|(id, _)| admitted.contains(id)) {
+            source.fed = true;
+            all.extend(source.clock.register().dump().samples.iter().map(|e| (*id, e.measurement)));
         }
         all.sort_by_key(|(_, m)| m.at);
         self.bank.rebuild(all.iter().map(|(id, m)| (*id, m)));
     }
 
-    fn decide(&mut self, now: Now, outcome: Outcome, admitted: bool, rng: &mut dyn Rng) {
+    pub(super) fn decide(&mut self, now: Now, outcome: Outcome, admitted: bool, rng: &mut dyn Rng) {
         self.report(&outcome.messages);
         match outcome.decision {
             Decision::Lost => self.lose(now),
             Decision::Keep if admitted => self.correct(now, None, rng),
             Decision::Keep => {}
             Decision::Update(used) => {
-                self.leap = outcome.leap;
+                self.announce(now, outcome.leap);
                 self.correct(now, Some(&used), rng);
             }
         }
@@ -261,27 +282,20 @@ impl Engine {
     fn tell(&mut self, now: Now, used: &[SourceId], facts: &EstimateFacts, rng: &mut dyn Rng) {
         let Some(id) = used.first().copied() else { return };
         let free = self.timeline().free(now.clock);
-        let Some(source) = self.sources.get_mut(&id) else { return };
-        source.fresh = false;
-        let source_facts = source.association.facts();
-        let address = source_facts.address.ip();
-        let stratum = source_facts.stratum;
-        let remote_refid = source_facts.last.map_or(RefId::from_bits(0), |p| p.header.refid);
-        let copy = source.association.options().flags.copy;
-        let register = source.association.register();
-        let (root_delay, best_dispersion) = register.root(free).unwrap_or((0.0, 0.0));
-        let newest = register.latest(&self.clock.timeline().line()).map(|l| l.at);
-        let age = newest.map_or(0.0, |at| (free - at).as_secs_f64());
+        let Some(followed) = self.followed(id, free) else { return };
         let estimated = self.clock.timeline().estimated(now.clock);
         let offset = std::mem::take(&mut self.untold);
         let update = Update {
-            refid: if copy { remote_refid } else { refid_of(address) },
-            address: Some(address),
-            stratum: if copy { stratum } else { (stratum + 1).min(16) },
+            refid: followed.refid,
+            address: match followed.whom {
+                Whom::Address(address) => Some(address),
+                Whom::Clock(_) => None,
+            },
+            stratum: followed.stratum,
             leap: self.leap,
-            time: estimated - TimeDelta::from_secs_f64(age).unwrap_or_default(),
-            root_delay,
-            root_dispersion: best_dispersion + facts.offset_sd,
+            time: estimated - TimeDelta::from_secs_f64(followed.age).unwrap_or_default(),
+            root_delay: followed.root.0,
+            root_dispersion: followed.root.1 + facts.offset_sd,
             offset,
             offset_sd: facts.offset_sd,
             skew: facts.skew,
@@ -296,7 +310,7 @@ impl Engine {
         }
         self.actions.push_back(Action::Record(Record::Tracking(record::Tracking {
             time: estimated,
-            whom: Some(Whom::Address(address)),
+            whom: Some(followed.whom),
             stratum: update.stratum,
             frequency_ppm: self.frequency() * 1e6,
             skew_ppm: facts.skew * 1e6,
@@ -305,15 +319,46 @@ impl Engine {
             combined: used.len(),
             offset_sd: facts.offset_sd,
             remaining: facts.remaining,
-            root_delay,
+            root_delay: update.root_delay,
             root_dispersion: update.root_dispersion,
             max_error,
         })));
         self.record_selection(now);
+        self.tell_tai(now);
         self.tell_kernel(now);
         if self.drift_due.is_some_and(|due| due <= now.mono) {
             self.write_drift(now);
         }
+    }
+
+    /// What is told of the source that the clock follows; its sample is used up.
+    fn followed(&mut self, id: SourceId, free: FreeTime) -> Option<Followed> {
+        let line = self.clock.timeline().line();
+        let (register, whom, refid, stratum) = if let Some(source) = self.sources.get_mut(&id) {
+            source.fresh = false;
+            let facts = source.association.facts();
+            let address = facts.address.ip();
+            let (refid, stratum) = if source.association.options().flags.copy {
+                (facts.last.map_or(RefId::from_bits(0), |p| p.header.refid), facts.stratum)
+            } else {
+                (refid_of(address), facts.stratum.saturating_add(1).min(16))
+            };
+            (source.association.register(), Whom::Address(address), refid, stratum)
+        } else {
+            let source = self.clocks.get_mut(&id)?;
+            source.fresh = false;
+            let options = source.clock.options();
+            let stratum = options.stratum.saturating_add(1);
+            (source.clock.register(), Whom::Clock(options.refid), options.refid, stratum)
+        };
+        let newest = register.latest(&line).map(|latest| latest.at);
+        Some(Followed {
+            whom,
+            refid,
+            stratum,
+            root: register.root(free).unwrap_or((0.0, 0.0)),
+            age: newest.map_or(0.0, |at| (free - at).as_secs_f64()),
+        })
     }
 
     /// How far the clock was wrong at most since the last update.
@@ -361,6 +406,7 @@ impl Engine {
                 ClockCommand::Status {
                     synchronised: self.settings.rtcsync && max_error < UNSYNCHRONISED_ERROR,
                     leap: match self.leap {
+                        _ if !self.kernel_leaps() => 0,
                         Leap::Add => 1,
                         Leap::Delete => -1,
                         Leap::None | Leap::Unsynchronised => 0,
@@ -398,7 +444,9 @@ impl Engine {
 
     fn message(&self, message: &Message) -> (Level, String) {
         let who = |id: &SourceId| {
-            self.sources.get(id).map_or_else(String::new, |s| named(s.association.address().ip(), &s.name))
+            let clock =
+                || self.clock_identity(*id).and_then(|(refid, _)| refid.as_ascii()).unwrap_or_default();
+            self.sources.get(id).map_or_else(clock, |s| named(s.association.address().ip(), &s.name))
         };
         let s = &self.settings;
         let text = match message {
@@ -435,18 +483,20 @@ impl Engine {
         (Level::Warning, text)
     }
 
-    fn record_statistics(&mut self, now: Now, id: SourceId) {
+    pub(super) fn record_statistics(&mut self, now: Now, id: SourceId) {
         let (at, line) = (self.timeline().free(now.clock), self.timeline().line());
         let time = self.timeline().estimated(now.clock);
-        let Some(source) = self.sources.get_mut(&id) else { return };
-        let s = source.association.register().statistics(at, &line);
+        let Some(whom) = self.whom(id) else { return };
+        let (register, course) = match (self.sources.get_mut(&id), self.clocks.get_mut(&id)) {
+            (Some(source), _) => (source.association.register(), &mut source.course),
+            (None, Some(source)) => (source.clock.register(), &mut source.course),
+            (None, None) => return,
+        };
+        let s = register.statistics(at, &line);
         let frequency = s.residual_frequency.ratio();
-        let stress = (frequency - source.last_frequency).abs() / source.last_skew.max(1e-12);
-        let dropped = (source.last_oldest + 1).saturating_sub(s.samples);
-        source.last_frequency = frequency;
-        source.last_skew = s.skew;
-        source.last_oldest = s.samples;
-        let whom = Whom::Address(source.association.address().ip());
+        let stress = (frequency - course.frequency).abs() / course.skew.max(1e-12);
+        let dropped = (course.samples + 1).saturating_sub(s.samples);
+        *course = Course { frequency, skew: s.skew, samples: s.samples };
         self.actions.push_back(Action::Record(Record::Statistics(record::Statistics {
             time,
             whom,
@@ -465,15 +515,23 @@ impl Engine {
 
     fn record_selection(&mut self, now: Now) {
         let time = self.timeline().estimated(now.clock);
-        for (id, source) in &self.sources {
-            let shown = self.selection.shown(*id);
+        let servers = self.sources.iter().map(|(id, source)| {
+            let whom = Whom::Address(source.association.address().ip());
+            (*id, whom, source.effective, source.association.facts().reach.bits())
+        });
+        let clocks = self.clocks.iter().map(|(id, source)| {
+            let whom = Whom::Clock(source.clock.options().refid);
+            (*id, whom, source.effective(), source.clock.reach().bits())
+        });
+        for (source, whom, options, reach) in servers.chain(clocks) {
+            let shown = self.selection.shown(source);
             self.actions.push_back(Action::Record(Record::Selection(record::Selection {
                 time,
-                source: *id,
-                whom: Whom::Address(source.association.address().ip()),
+                source,
+                whom,
                 letter: shown.status.letter(),
-                options: source.effective,
-                reach: source.association.facts().reach.bits(),
+                options,
+                reach,
                 score: shown.score,
                 last_ago: shown.last_ago,
                 low: shown.limits.0,
@@ -481,6 +539,17 @@ impl Engine {
             })));
         }
     }
+}
+
+/// The source that the clock follows.
+struct Followed {
+    whom: Whom,
+    refid: RefId,
+    stratum: u8,
+    /// Root delay and root dispersion now, s.
+    root: (f64, f64),
+    /// Of its newest sample, s.
+    age: f64,
 }
 
 struct EstimateFacts {

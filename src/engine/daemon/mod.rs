@@ -7,13 +7,18 @@
 //! ([`super::bank`]) estimates the free clock from those; [`super::clock`] makes steps, slews and rates of it; [`super::reference`]
 //! holds what is told about us. Plain requests of clients do not pass here (`engine::server`).
 
+mod clocks;
+mod dump;
 mod follow;
+mod leap;
 mod names;
 mod requests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
+pub use self::clocks::{ClockReading, ClockSource};
+pub use self::dump::{DumpedSample, SourceDump};
 pub use self::names::Family;
 pub use self::requests::{Listed, Settime};
 use super::association::{
@@ -29,7 +34,7 @@ use super::options::{AuthSelectMode, Kind, Settings, Source as SourceOptions};
 use super::record::{Record, Whom};
 use super::reference::{Reference, Tracking};
 use super::rng::Rng;
-use super::selection::{self, Candidate, Selection};
+use super::selection::{self, Candidate, Decision, Selection, Status};
 use super::server::Snapshot;
 use super::timeline::{KernelRate, Line, Timeline};
 use crate::auth::KeyRing;
@@ -97,6 +102,13 @@ pub enum Input<'a> {
         name: NameId,
         /// Its addresses, in the resolver's order, or why there are none.
         result: Lookup,
+    },
+    /// A reference clock was read.
+    Clock {
+        /// Which.
+        source: SourceId,
+        /// What it said.
+        reading: ClockReading,
     },
     /// The machine slept.
     Suspended,
@@ -197,9 +209,23 @@ pub struct Source {
     poll: f64,
     /// Polls until another extra request may be asked for.
     calm: u32,
-    last_frequency: f64,
-    last_skew: f64,
-    last_oldest: usize,
+    course: Course,
+}
+
+/// What statistics.log said about a source last.
+#[derive(Debug, Clone, Copy)]
+struct Course {
+    /// s/s.
+    frequency: f64,
+    /// s/s.
+    skew: f64,
+    samples: usize,
+}
+
+impl Default for Course {
+    fn default() -> Self {
+        Self { frequency: 0.0, skew: 2000e-6, samples: 0 }
+    }
 }
 
 /// The daemon's core.
@@ -213,7 +239,11 @@ pub struct Engine {
     reference: Reference,
     manual: Manual,
     sources: BTreeMap<SourceId, Source>,
+    clocks: BTreeMap<SourceId, ClockSource>,
     names: Names,
+    leaps: leap::Leaps,
+    /// Whether the bank was fed by reference clocks last.
+    by_clock: bool,
     broadcasts: Vec<Broadcaster>,
     keys: KeyRing,
     host: Host,
@@ -231,6 +261,8 @@ pub struct Engine {
     leap: Leap,
     /// What the last update left to be corrected.
     combined: usize,
+    /// The last input.
+    last: Now,
     /// Counts associations that came and went.
     generation: u32,
     /// The daemon was told to end; the clock is not touched any more.
@@ -256,6 +288,9 @@ impl Engine {
             bank,
             selection: Selection::default(),
             sources: BTreeMap::new(),
+            clocks: BTreeMap::new(),
+            leaps: leap::Leaps::default(),
+            by_clock: false,
             names: Names::new(TimeDelta::from_secs_f64(f64::from(setup.settings.refresh))),
             keys: setup.keys,
             host: Host {
@@ -278,6 +313,7 @@ impl Engine {
             leap: Leap::None,
             combined: 0,
             broadcasts: Vec::new(),
+            last: now,
             generation: 0,
             gave_up: false,
             settings: setup.settings,
@@ -340,9 +376,7 @@ impl Engine {
             fed: false,
             poll: f64::from(options.minpoll),
             calm: 0,
-            last_frequency: 0.0,
-            last_skew: 2000e-6,
-            last_oldest: 0,
+            course: Course::default(),
         };
         self.sources.insert(id, source);
         self.generation = self.generation.wrapping_add(1);
@@ -369,8 +403,11 @@ impl Engine {
         if !matches!(input, Input::Suspended) {
             self.watch_clock(now, rng);
         }
+        self.pass_leap(now);
+        self.last = now;
         match input {
             Input::Timer => {}
+            Input::Reply { .. } | Input::Symmetric { .. } if self.is_in_leap(now) => {}
             Input::Reply { source, bytes, received, local } => {
                 self.event(now, source, Event::Reply { bytes, received, local }, rng);
             }
@@ -383,6 +420,7 @@ impl Engine {
             Input::Sent { source, token, at } => self.event(now, source, Event::Sent { token, at }, rng),
             Input::NotSent { source, token } => self.event(now, source, Event::NotSent { token }, rng),
             Input::Resolved { name, result } => self.resolved(now, name, &result, rng),
+            Input::Clock { source, reading } => self.read_clock(now, source, &reading),
             Input::Suspended => self.resume(now, rng),
         }
         self.run_timers(now, rng);
@@ -409,8 +447,10 @@ impl Engine {
     pub fn next_timeout(&self) -> Option<MonoTime> {
         let sources = self.sources.values().filter_map(|s| s.association.next_timeout());
         let broadcasts = self.broadcasts.iter().map(Broadcaster::next_timeout);
-        let own = [self.clock.next_timeout(), self.status_due, self.names.next_timeout()];
-        sources.chain(broadcasts).chain(own.into_iter().flatten()).min()
+        let clocks = self.clocks.values().map(|source| source.clock.next_timeout());
+        let leap = self.leap_timeout(self.last);
+        let own = [self.clock.next_timeout(), self.status_due, self.names.next_timeout(), leap];
+        sources.chain(broadcasts).chain(clocks).chain(own.into_iter().flatten()).min()
     }
 
     /// The clock and its corrections.
@@ -535,6 +575,7 @@ impl Engine {
         for id in due {
             self.event(now, id, Event::Timer, rng);
         }
+        self.poll_clocks(now, rng);
         self.names.timer(now.mono);
         self.follow_names(now, rng);
         self.reference.refresh_local(self.clock.timeline().estimated(now.clock), rng);

@@ -1,5 +1,7 @@
 //! One host in a little world of its own: a clock that is off, servers that are right, paths that delay.
 
+mod extras;
+
 use super::*;
 use crate::engine::access::Network;
 use crate::engine::association::Stamper;

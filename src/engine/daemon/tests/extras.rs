@@ -1,0 +1,199 @@
+//! Leap seconds, reference clocks, dumps.
+
+use super::*;
+use crate::engine::daemon::{ClockReading, SourceDump};
+use crate::engine::leap::LeapTable;
+use crate::engine::options::LeapSecondMode;
+use crate::engine::refclock;
+
+/// From the start of a world to the end of 2026, s.
+const TO_NEW_YEAR: i64 = 1_798_761_600 - START;
+/// How long before that these worlds begin.
+const BEFORE: i64 = 7200;
+
+/// A world that begins two hours before an inserted leap second.
+fn before_leap(mode: LeapSecondMode) -> World {
+    let list = "3439756800\t34\n3550089600\t35\n3644697600\t36\n3692217600\t37\n4007750400\t38\n";
+    let ahead = TimeDelta::from_secs(TO_NEW_YEAR - BEFORE).as_secs_f64();
+    let mut world = World::new(-ahead, 10.0, Settings { leapsecmode: mode, ..Settings::default() });
+    world.engine.set_leap_table(LeapTable::parse_list(list));
+    world.server(1, ahead, "iburst");
+    world
+}
+
+/// What the clock lacks, compared with the server, s.
+fn lacks(world: &World) -> f64 {
+    let ahead = world.remotes[&address(1)].ahead;
+    world.error() + ahead
+}
+
+fn second_is_inserted(world: &mut World) {
+    world.remotes.get_mut(&address(1)).unwrap().ahead -= 1.0;
+}
+
+fn has(world: &World, line: &str) -> bool {
+    world.log.iter().any(|logged| logged == line)
+}
+
+#[test]
+fn the_kernel_inserts_a_leap_second_and_nothing_is_lost() {
+    let mut world = before_leap(LeapSecondMode::System);
+    world.run_until(BEFORE);
+    assert!(has(&world, "System clock status set to insert leap second"), "{:?}", world.log);
+    assert!(has(&world, "System clock TAI offset set to 37 seconds"), "{:?}", world.log);
+    let setting = world.kernel.setting;
+    world.kernel.change(world.truth, setting, TimeDelta::from_secs(-1));
+    second_is_inserted(&mut world);
+    let mut worst: f64 = 0.0;
+    for minute in 1..60 {
+        world.run_until(BEFORE + minute * 60);
+        worst = worst.max(lacks(&world).abs());
+    }
+    assert!(worst < 1e-3, "{worst}");
+    assert!(has(&world, "System clock status reset after leap second"), "{:?}", world.log);
+    assert!(has(&world, "System clock TAI offset set to 38 seconds"), "{:?}", world.log);
+    assert!(
+        !world.log.iter().any(|line| line.contains("jump") || line.contains("somebody")),
+        "{:?}",
+        world.log
+    );
+}
+
+#[test]
+fn a_leap_second_is_stepped_by_us_where_we_are_told_so() {
+    let mut world = before_leap(LeapSecondMode::Step);
+    world.run_until(BEFORE);
+    second_is_inserted(&mut world);
+    world.run_until(BEFORE + 1);
+    assert!(lacks(&world).abs() < 1e-3, "{}", lacks(&world));
+    world.run_until(BEFORE + 3600);
+    assert!(lacks(&world).abs() < 1e-3, "{}", lacks(&world));
+    assert!(has(&world, "System clock was stepped for leap second"), "{:?}", world.log);
+}
+
+#[test]
+fn a_leap_second_is_slewed_or_ignored() {
+    for (mode, line, lasts) in [
+        (LeapSecondMode::Slew, "Adjusting system clock for leap second", 60),
+        (LeapSecondMode::Ignore, "Ignoring leap second", 3600),
+    ] {
+        let mut world = before_leap(mode);
+        world.run_until(BEFORE);
+        second_is_inserted(&mut world);
+        world.run_until(BEFORE + 1);
+        assert!(lacks(&world) < -0.5, "{mode:?}: {}", lacks(&world));
+        world.run_until(BEFORE + lasts);
+        assert!(lacks(&world).abs() < 2e-3, "{mode:?}: {} {:?}", lacks(&world), world.log);
+        assert!(has(&world, line), "{mode:?}: {:?}", world.log);
+    }
+}
+
+#[test]
+fn packets_around_a_leap_second_are_dropped() {
+    let mut world = before_leap(LeapSecondMode::System);
+    world.run_until(BEFORE - 2);
+    let now = world.kernel.at(world.truth);
+    let from = address(1);
+    let input = Input::Symmetric { from, bytes: &[0; 48], received: stamp(now.clock), local: None };
+    world.engine.handle(now, input, &mut world.rng);
+    world.act();
+    assert!(has(&world, "Dropping sample around leap second"), "{:?}", world.log);
+    assert_eq!(world.engine.tracking(now).leap, Leap::Unsynchronised);
+}
+
+/// Reads a clock that is right once a second; `pulse`: only where the second begins.
+fn read_clock(world: &mut World, id: SourceId, second: i64, pulse: bool, noise: f64) {
+    world.run_until(second);
+    let now = world.kernel.at(world.truth);
+    let truth = Timestamp::from_unix(START, 0) + TimeDelta::from_nanos(world.truth);
+    let offset = truth - now.clock + TimeDelta::from_secs_f64(noise).unwrap();
+    let offset = if pulse { TimeDelta::from_nanos(offset.as_nanos() % 1_000_000_000) } else { offset };
+    let reading = ClockReading { at: now.clock, offset, pulse, leap: Leap::None };
+    world.engine.handle(now, Input::Clock { source: id, reading }, &mut world.rng);
+    world.act();
+}
+
+fn noise(second: i64) -> f64 {
+    f64::from(i32::try_from(second * 7919 % 21 - 10).unwrap()) * 1e-7
+}
+
+#[test]
+fn a_reference_clock_alone_steers_the_clock() {
+    let mut world = World::new(0.05, 25.0, Settings::default());
+    let options = refclock::Options { poll: 2, ..refclock::Options::new(RefId::from_ascii(*b"GPS\0")) };
+    let id = world.engine.add_refclock(world.kernel.at(0), options);
+    for second in 1..1200 {
+        read_clock(&mut world, id, second, false, noise(second));
+    }
+    assert!(has(&world, "Selected source GPS"), "{:?}", world.log);
+    assert!(world.error().abs() < 5e-6, "{}", world.error());
+    assert!(world.rate_error().abs() < 1e-6, "{}", world.rate_error());
+    let tracking = world.engine.tracking(world.kernel.at(world.truth));
+    assert_eq!((tracking.stratum, tracking.refid, tracking.address), (1, RefId::from_ascii(*b"GPS\0"), None));
+}
+
+#[test]
+fn pulses_take_their_seconds_from_a_server_or_from_the_clock_they_are_locked_to() {
+    let pps =
+        |lock| refclock::Options { poll: 2, lock, ..refclock::Options::new(RefId::from_ascii(*b"PPS\0")) };
+    // a server that is good to a millisecond gives the second
+    let mut world = World::new(0.0, 25.0, Settings::default());
+    world.server(1, 0.0001, "iburst");
+    let id = world.engine.add_refclock(world.kernel.at(0), pps(None));
+    for second in 1..1200 {
+        read_clock(&mut world, id, second, true, noise(second));
+    }
+    assert!(has(&world, "Selected source PPS"), "{:?}", world.log);
+    assert!(world.error().abs() < 5e-6, "{}", world.error());
+    // a serial clock that is 0.1 s late does, too, and is not selected itself
+    let mut world = World::new(3.0, 25.0, Settings { makestep: Some((0.1, 3)), ..Settings::default() });
+    let nmea = RefId::from_ascii(*b"NMEA");
+    let mut serial = refclock::Options::new(nmea);
+    serial.flags.noselect = true;
+    let slow = world.engine.add_refclock(world.kernel.at(0), serial);
+    let id = world.engine.add_refclock(world.kernel.at(0), pps(Some(nmea)));
+    for second in 1..600 {
+        read_clock(&mut world, slow, second, false, -0.1);
+        read_clock(&mut world, id, second, true, noise(second));
+    }
+    assert!(world.error().abs() < 5e-6, "{}", world.error());
+}
+
+#[test]
+fn what_was_dumped_is_followed_again_at_once() {
+    let mut world = World::new(0.02, 30.0, Settings::default());
+    world.server(1, 0.0, "iburst");
+    world.run_until(4000);
+    let now = world.kernel.at(world.truth);
+    let dumps = world.engine.dumps(now);
+    assert_eq!(dumps.len(), 1);
+    assert!(dumps[0].1.samples.len() >= 6 && dumps[0].1.samples.iter().all(|s| s.offset.abs() < 1e-3));
+    // the daemon is gone for five minutes, the kernel's clock goes on as it was set
+    let (setting, later) = (world.kernel.setting, world.truth + 300_000_000_000);
+    world.truth = later;
+    let setup = Setup {
+        settings: Settings::default(),
+        controlled: true,
+        setting,
+        drift: None,
+        precision: 1e-7,
+        serving: None,
+        released: Timestamp::from_unix(START - 86_400, 0),
+        start: Start::Daemon,
+        keys: KeyRing::default(),
+    };
+    world.engine = Engine::new(world.kernel.at(later), setup);
+    world.log.clear();
+    world.server(1, 0.0, "");
+    let now = world.kernel.at(later);
+    assert!(world.engine.restore(now, dumps[0].0, &dumps[0].1, &mut world.rng));
+    world.act();
+    assert_eq!(world.log, ["Loaded dump file for 10.0.0.1", "Selected source 10.0.0.1"]);
+    let tracking = world.engine.tracking(now);
+    assert_eq!((tracking.stratum, world.engine.updates()), (2, 1));
+    assert!((world.engine.frequency() - 30e-6).abs() < 2e-6, "{}", world.engine.frequency());
+    // not of another server, nor of this one under another name
+    let other = SourceDump { name: "other".to_owned(), ..dumps[0].1.clone() };
+    assert!(!world.engine.restore(now, dumps[0].0, &other, &mut world.rng));
+    assert!(!world.engine.restore(now, address(9).ip(), &dumps[0].1, &mut world.rng));
+}

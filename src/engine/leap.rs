@@ -1,0 +1,204 @@
+//! Tables of leap seconds: NIST's and IERS's list, and the leap seconds of a time zone file (`right/UTC`).
+
+use crate::types::civil::CivilTime;
+use crate::types::{Leap, Timestamp};
+
+/// From 1900 to 1970, s.
+const NTP_TO_UNIX: i64 = 2_208_988_800;
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+/// TAI − UTC before the first leap second.
+const TAI_AT_FIRST: i32 = 10;
+/// Leap seconds that every table has to know: at the ends of 2008 and of June 2012.
+const KNOWN: [(i64, i32); 2] = [(1_230_768_000, 34), (1_341_100_800, 35)];
+/// A table of more entries is none.
+const MOST: usize = 1024;
+/// Length of the header of a time zone file (RFC 8536 §3.1).
+const TZIF_HEADER: usize = 44;
+
+/// When UTC was or will be adjusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeapTable {
+    /// First second (Unix) of each TAI − UTC, s, in order.
+    entries: Vec<(i64, i32)>,
+    /// Until when the list is good.
+    expires: Option<i64>,
+}
+
+impl LeapTable {
+    /// From the text of `leap-seconds.list`; `None`: it is not one, or leap seconds are missing that everybody knows.
+    pub fn parse_list(text: &str) -> Option<Self> {
+        let mut entries = Vec::new();
+        let mut expires = None;
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("#@") {
+                expires = Some(rest.trim().parse::<i64>().ok()? - NTP_TO_UNIX);
+            }
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if line.is_empty() {
+                continue;
+            }
+            let mut words = line.split_ascii_whitespace();
+            let at = words.next()?.parse::<i64>().ok()?.checked_sub(NTP_TO_UNIX)?;
+            entries.push((at, words.next()?.parse().ok()?));
+        }
+        Self::checked(entries, expires)
+    }
+
+    /// From the bytes of a time zone file with leap seconds; `None`: it has none, or is damaged.
+    pub fn parse_zone(bytes: &[u8]) -> Option<Self> {
+        let number = |at: usize| -> Option<usize> {
+            let field = bytes.get(at..at.checked_add(4)?)?;
+            usize::try_from(u32::from_be_bytes(field.try_into().ok()?)).ok()
+        };
+        // what follows a header: transitions, types, names, leap seconds, and two kinds of flags
+        let counts = |header: usize| -> Option<[usize; 6]> {
+            let mut counts = [0; 6];
+            for (place, count) in counts.iter_mut().enumerate() {
+                *count = number(header + 20 + 4 * place).filter(|count| *count <= bytes.len())?;
+            }
+            Some(counts)
+        };
+        if bytes.get(..4)? != b"TZif" || *bytes.get(4)? < b'2' {
+            return None;
+        }
+        // [isut, isstd, leap, time, type, char]: the first block has times of four bytes, the second of eight
+        let [isut, isstd, leap, time, kind, chars] = counts(0)?;
+        let second = TZIF_HEADER + time * 5 + kind * 6 + chars + leap * 8 + isstd + isut;
+        let [_, _, leap, time, kind, chars] = counts(second)?;
+        let first_leap = second + TZIF_HEADER + time * 9 + kind * 6 + chars;
+        if leap > MOST {
+            return None;
+        }
+        let mut entries = vec![(63_072_000, TAI_AT_FIRST)];
+        let mut before = 0;
+        for place in 0..leap {
+            let record = bytes.get(first_leap + 12 * place..first_leap + 12 * (place + 1))?;
+            let (at, correction) = record.split_first_chunk::<8>()?;
+            let at = i64::from_be_bytes(*at);
+            let correction = i32::from_be_bytes(correction.try_into().ok()?);
+            entries.push((at.checked_sub(i64::from(before))?, TAI_AT_FIRST.checked_add(correction)?));
+            before = correction;
+        }
+        Self::checked(entries, None)
+    }
+
+    fn checked(entries: Vec<(i64, i32)>, expires: Option<i64>) -> Option<Self> {
+        let ordered = entries.is_sorted_by(|a, b| a.0 < b.0) && entries.len() <= MOST;
+        let steps = entries.windows(2).all(|pair| matches!(pair, [a, b] if (b.1 - a.1).abs() == 1));
+        let known = KNOWN.iter().all(|known| entries.contains(known));
+        (ordered && steps && known).then_some(Self { entries, expires })
+    }
+
+    /// Whether the list says of itself that it is out of date.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| now.secs() >= expires)
+    }
+
+    /// TAI − UTC, s.
+    pub fn tai(&self, at: Timestamp) -> Option<i32> {
+        self.entries.iter().rev().find(|(from, _)| *from <= at.secs()).map(|(_, tai)| *tai)
+    }
+
+    /// The leap second at the end of the UTC day of `at`.
+    pub fn leap(&self, at: Timestamp) -> Leap {
+        let end = day_end(at).secs();
+        let place = self.entries.iter().position(|(from, _)| *from == end);
+        let Some((place, before)) = place.and_then(|place| Some((place, place.checked_sub(1)?))) else {
+            return Leap::None;
+        };
+        match (self.entries.get(before), self.entries.get(place)) {
+            (Some((_, old)), Some((_, new))) if new > old => Leap::Add,
+            (Some(_), Some(_)) => Leap::Delete,
+            _ => Leap::None,
+        }
+    }
+}
+
+/// The end of the UTC day of an instant.
+pub fn day_end(at: Timestamp) -> Timestamp {
+    Timestamp::from_unix((at.secs().div_euclid(DAY) + 1).saturating_mul(DAY), 0)
+}
+
+/// Whether leap seconds may come at the end of this UTC day: the last of June or December.
+pub fn is_leap_day(at: Timestamp) -> bool {
+    let date = CivilTime::from_timestamp(at, 0);
+    matches!((date.month, date.day), (6, 30) | (12, 31))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIST: &str = "#\t comment\n#$\t 3676924800\n#@\t3960835200\n\
+        3439756800\t34\t# 1 Jan 2009\n3550089600\t35\t# 1 Jul 2012\n3644697600\t36\t# 1 Jul 2015\n3692217600\t37\t# 1 Jan 2017\n";
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_unix(secs, 0)
+    }
+
+    #[test]
+    fn the_list_says_offset_and_leap() {
+        let table = LeapTable::parse_list(LIST).unwrap();
+        assert_eq!(table.tai(at(1_483_228_799)), Some(36));
+        assert_eq!(table.tai(at(1_483_228_800)), Some(37));
+        assert_eq!(table.leap(at(1_483_228_799)), Leap::Add);
+        assert_eq!(table.leap(at(1_483_228_799 - DAY)), Leap::None);
+        assert_eq!(table.leap(at(1_483_228_800)), Leap::None);
+        assert!(table.is_expired(at(1_751_846_400)) && !table.is_expired(at(1_751_846_399)));
+    }
+
+    #[test]
+    fn a_list_that_is_none_is_refused() {
+        for bad in ["", "x y\n", &LIST.replace("34", "33"), &LIST.replace("3692217600", "1"), &LIST[..60]] {
+            assert_eq!(LeapTable::parse_list(bad), None, "{bad}");
+        }
+    }
+
+    /// A file as zic makes it: an empty first block, then a second one with leap seconds.
+    fn zone(leaps: &[(i64, i32)]) -> Vec<u8> {
+        let header = |leap: u32| {
+            let mut bytes = b"TZif2".to_vec();
+            bytes.extend([0; 15]);
+            for count in [0, 0, leap, 0, 1, 4] {
+                bytes.extend(u32::to_be_bytes(count));
+            }
+            bytes
+        };
+        let mut bytes = header(0);
+        bytes.extend([0; 10]);
+        bytes.extend(header(u32::try_from(leaps.len()).unwrap()));
+        bytes.extend([0; 10]);
+        for (time, correction) in leaps {
+            bytes.extend(time.to_be_bytes());
+            bytes.extend(correction.to_be_bytes());
+        }
+        bytes.extend(b"\nUTC0\n");
+        bytes
+    }
+
+    #[test]
+    fn a_zone_counts_its_leap_seconds_itself() {
+        // from 34 on: times include the leap seconds before
+        let leaps: Vec<(i64, i32)> = (1..24)
+            .map(|n| (100_000_000 + i64::from(n) * DAY, n))
+            .chain([(1_230_768_023, 24), (1_341_100_824, 25)])
+            .collect();
+        let bytes = zone(&leaps);
+        let table = LeapTable::parse_zone(&bytes).unwrap();
+        assert_eq!(table.tai(at(1_230_767_999)), Some(33));
+        assert_eq!(table.tai(at(1_230_768_000)), Some(34));
+        assert_eq!(table.leap(at(1_341_100_799)), Leap::Add);
+        for end in 0..bytes.len() - 8 {
+            let _ = LeapTable::parse_zone(&bytes[..end]);
+        }
+        assert_eq!(LeapTable::parse_zone(&zone(&[])), None, "a zone without leap seconds");
+    }
+
+    #[test]
+    fn leap_days_are_the_last_of_june_and_december() {
+        assert!(is_leap_day(at(1_483_228_799)) && !is_leap_day(at(1_483_228_800)));
+        assert!(is_leap_day(at(1_435_708_799)));
+        assert_eq!(day_end(at(1_483_228_799)), at(1_483_228_800));
+    }
+}
