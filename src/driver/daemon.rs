@@ -590,8 +590,8 @@ impl Daemon {
         };
         if let (ClockCommand::Step(delta), true, Some(informant)) =
             (command, done.is_ok(), &mut self.informant)
+            && let Some(line) = informant.stepped(*delta, &self.engine, clock::both())
         {
-            let line = informant.stepped(*delta, &self.engine, clock::both());
             self.engine.log(Level::Info, line);
         }
         if let Err(error) = done

@@ -237,3 +237,31 @@ fn what_is_told_agrees() {
     assert!(peers.contains(" .POOL.          16 p    -   64    0    0.000    0.000   0.000\n"), "{peers}");
     assert!(peers.contains("\n 127.127.1.0     .LOCL.          10 l"), "{peers}");
 }
+
+/// Under the name of chronyd, who may ask for the time may ask ntpq's questions, and nobody else.
+#[test]
+fn a_chronyd_answers_ntpq_for_those_whom_it_serves() {
+    let Some(lab) = Lab::open(&[Package::Ntp428, Package::ChronySid]) else { return };
+    let Some(chronyd) = our("chronyd") else { return };
+    let (upstream, host, allowed, refused) = (lab.host(), lab.host(), lab.host(), lab.host());
+    let _server = Daemon::start(&upstream, Kind::Chrony49, &Setup::default());
+    let conf = host.file(
+        "chrony.conf",
+        &format!(
+            "server {} iburst minpoll 4\nallow {}\nuser root\npidfile /\ncmdport 0\nbindcmdaddress /\n",
+            upstream.ip4(),
+            allowed.ip4()
+        ),
+    );
+    let process = host.spawn(&chronyd, &["-d", "-x", "-f", &conf]);
+    let ntpq = Package::Ntp428.program("ntpq");
+    let ask = |from: &Host, to: &str| from.run(&ntpq, &["-c", "timeout 300", "-pn", to]).out;
+    let follows = || ask(&allowed, &host.ip4()).contains("\n*10.77.0.1       LOCAL(1)         2 u ");
+    assert!(wait_until(Duration::from_secs(30), follows), "{}{}", ask(&allowed, &host.ip4()), process.err());
+    assert_eq!(ask(&refused, &host.ip4()).trim(), "");
+    assert!(ask(&host, "127.0.0.1").contains("\n*10.77.0.1 "), "{}", process.err());
+    assert!(!process.err().contains("clock_sync"), "its log is chronyd's: {}", process.err());
+    let changed = allowed
+        .run(&ntpq, &["-c", "keyid 1", "-c", "passwd x", "-c", ":config unpeer 10.77.0.1", &host.ip4()]);
+    assert!(changed.err.contains("***Server disallowed request (authentication?)"), "{}", changed.err);
+}

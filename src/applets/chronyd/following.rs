@@ -13,6 +13,9 @@ use crate::driver::clocks::{self, Device};
 use crate::driver::daemon::{Asking, Daemon, Ended, Until, kernel_setting, parse_drift, precision};
 use crate::driver::leap_source::LeapSource;
 use crate::driver::lifecycle::{Fatal, Life, absolute};
+use crate::driver::ntpd::{Informant, Setup as Told};
+use crate::driver::random::KernelRng;
+use crate::driver::responder;
 use crate::driver::server::Server;
 use crate::driver::statlog::{Kind, StatLog};
 use crate::engine::association::Start;
@@ -103,6 +106,7 @@ pub(super) fn daemon(
     } else if controls {
         life.line(Level::Info, &format!("Initial frequency {:.3} ppm", -setting.rate() * 1e6));
     }
+    let knows_frequency = drift.is_some();
     let clockprecision = config.reals.clockprecision;
     let served = server.sockets() > 0;
     let port = u16::try_from(config.integers.port).unwrap_or(0);
@@ -127,6 +131,13 @@ pub(super) fn daemon(
         dscp: serving::binding(config).dscp,
     };
     let mut daemon = Daemon::new(engine, server, control, asking)?;
+    let told = Told {
+        precision: responder::precision(),
+        growth: config.reals.maxclockerror * 1e-6,
+        knows_frequency,
+        ..Told::default()
+    };
+    daemon.set_informant(Informant::new(told, clock::mono(), &mut KernelRng::default()));
     if let Some((file, _)) = config.driftfile.as_ref().filter(|_| controls) {
         daemon.set_drift_file(absolute(file));
     }

@@ -134,6 +134,7 @@ pub(super) fn daemon(prepared: Prepared<'_>, server: Server) -> Result<Daemon, F
         growth: ntp.tinker.dispersion * 1e-6,
         knows_frequency: frequency.is_some(),
         statistics: (!files.is_empty()).then(|| Statistics::new(directory, &files, now.clock)),
+        logs_events: true,
         logs_peers: ntp.logconfig.iter().any(|word| names_peers(word)),
     };
     daemon.set_informant(Informant::new(known, now.mono, &mut KernelRng::default()));

@@ -69,7 +69,9 @@ pub struct Setup {
     pub knows_frequency: bool,
     /// Statistics files.
     pub statistics: Option<Statistics>,
-    /// Whether events of associations are logged.
+    /// Whether events of the system are logged …
+    pub logs_events: bool,
+    /// … and those of associations.
     pub logs_peers: bool,
 }
 
@@ -109,6 +111,7 @@ pub struct Informant {
     keys: KeyRing,
     control_key: Option<KeyId>,
     statistics: Option<Statistics>,
+    logs_events: bool,
     logs_peers: bool,
     next_watch: Option<MonoTime>,
     next_hour: MonoTime,
@@ -193,6 +196,7 @@ impl Informant {
             keys: setup.keys,
             control_key: setup.control_key,
             statistics: setup.statistics,
+            logs_events: setup.logs_events,
             logs_peers: setup.logs_peers,
             next_watch: None,
             next_hour: now + HOUR,
@@ -280,14 +284,15 @@ impl Informant {
         }
     }
 
-    /// The clock was stepped by so much (> 0: forward). Answers with the line of the log.
-    pub fn stepped(&mut self, by: TimeDelta, engine: &Engine, now: Now) -> String {
+    /// The clock was stepped by so much (> 0: forward). Answers with the line of the log, if there is to be one.
+    pub fn stepped(&mut self, by: TimeDelta, engine: &Engine, now: Now) -> Option<String> {
         self.state.tracks.values_mut().for_each(Track::clear);
         self.state.stepped = true;
         self.state.events.note(system_event::CLOCK_STEP);
         let status = system_status(&self.state.system(engine, now));
         let text = format!("clock_step {:+.6} s", by.as_secs_f64());
-        statistics::event_line("0.0.0.0", status, system_event::CLOCK_STEP, &text)
+        let line = statistics::event_line("0.0.0.0", status, system_event::CLOCK_STEP, &text);
+        self.logs_events.then_some(line)
     }
 
     /// The offset is too large to be believed (> 0: behind). Answers with the line of the log.
@@ -326,6 +331,9 @@ impl Informant {
         }
         if self.logs_peers {
             lines.extend(peers);
+        }
+        if !self.logs_events {
+            lines.clear();
         }
         result.map(|()| lines)
     }

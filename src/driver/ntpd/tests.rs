@@ -76,6 +76,7 @@ fn reception(conf: &'static str) -> Reception {
         growth: 15e-6,
         knows_frequency: true,
         statistics: None,
+        logs_events: true,
         logs_peers: false,
     };
     let mut rng = SplitMix::new(3);
