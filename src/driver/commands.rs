@@ -85,7 +85,7 @@ impl Desk<'_> {
     }
 
     fn find(&self, wanted: SourceAddress) -> Option<Listed<'_>> {
-        self.engine.listed().find(|listed| facts::address_of(listed) == wanted)
+        self.engine.listed().find(|listed| facts::address_of(listed) == Some(wanted))
     }
 
     fn known(&self, wanted: SourceAddress) -> Result<SourceId, Status> {
@@ -95,12 +95,16 @@ impl Desk<'_> {
     fn named(&self, name: SourceName) -> Result<SourceId, Status> {
         match name {
             SourceName::Ntp(address) => self.known(address),
-            SourceName::Refclock(_) => Err(Status::NO_SUCH_SOURCE),
+            SourceName::Refclock(_) => {
+                let found = self.engine.listed().find(|listed| facts::name_of(listed) == name);
+                found.map(|listed| listed.id()).ok_or(Status::NO_SUCH_SOURCE)
+            }
         }
     }
 
     fn selected(&self, selector: Selector) -> Result<Vec<SourceId>, Status> {
-        let matching = self.engine.listed().filter(|listed| selector.matches(facts::address_of(listed)));
+        let meant = |listed: &Listed<'_>| facts::address_of(listed).is_some_and(|a| selector.matches(a));
+        let matching = self.engine.listed().filter(meant);
         let ids: Vec<SourceId> = matching.map(|listed| listed.id()).collect();
         if ids.is_empty() { Err(Status::NO_SUCH_SOURCE) } else { Ok(ids) }
     }
@@ -149,6 +153,12 @@ impl Desk<'_> {
     fn select_options(&mut self, name: SourceName, mask: Options, values: Options) -> Result<(), Status> {
         let id = self.named(name)?;
         self.engine.select_options(id, mask, values);
+        let who = match name {
+            SourceName::Ntp(SourceAddress::Ip(address)) => address.to_string(),
+            SourceName::Ntp(SourceAddress::Unresolved(id)) => format!("ID#{id:010}"),
+            SourceName::Refclock(refid) => refid.as_ascii().unwrap_or_default(),
+        };
+        (self.log)(Level::Info, &format!("Source {who} selection options modified"));
         Ok(())
     }
 
@@ -178,7 +188,7 @@ impl Desk<'_> {
             let ids: Vec<SourceId> = self
                 .engine
                 .listed()
-                .filter(|listed| facts::configured_name(listed) == gone.name)
+                .filter(|listed| facts::configured_name(listed) == Some(&gone.name))
                 .map(|listed| listed.id())
                 .collect();
             for id in ids {
@@ -244,7 +254,7 @@ impl Daemon for Desk<'_> {
     fn exchange(&self, source: SourceAddress) -> Option<ExchangeFacts> {
         match self.find(source)? {
             Listed::Known(_, source) => Some(facts::exchange(source)),
-            Listed::Unresolved(..) => None,
+            Listed::Clock(..) | Listed::Unresolved(..) => None,
         }
     }
 
@@ -253,7 +263,7 @@ impl Daemon for Desk<'_> {
     }
 
     fn name(&self, source: SourceAddress) -> Option<String> {
-        Some(facts::configured_name(&self.find(source)?).to_owned())
+        Some(facts::configured_name(&self.find(source)?)?.to_owned())
     }
 
     fn tracking(&mut self) -> TrackingFacts {

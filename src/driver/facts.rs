@@ -11,6 +11,7 @@ use crate::engine::clients::{Activity, ClientLog};
 use crate::engine::daemon::{Engine, Listed, Source};
 use crate::engine::measurement::SourceId;
 use crate::engine::options::{self, Kind};
+use crate::engine::register::Register;
 use crate::engine::selection::{Options, Status};
 use crate::engine::server::Statistics;
 use crate::types::{KeyId, Leap, MonoTime, Now, Reach, RefId, Timestamp};
@@ -21,18 +22,28 @@ const UNKNOWN_SKEW: f64 = 2000e-6;
 const UNKNOWN_DEVIATION: f64 = 4.0;
 
 /// How a source is named in requests and reports.
-pub(super) fn address_of(listed: &Listed<'_>) -> SourceAddress {
+pub(super) fn name_of(listed: &Listed<'_>) -> SourceName {
     match listed {
-        Listed::Known(_, source) => SourceAddress::Ip(source.association.address().ip()),
-        Listed::Unresolved(SourceId(id), _) => SourceAddress::Unresolved(*id),
+        Listed::Clock(_, source) => SourceName::Refclock(source.clock.options().refid),
+        Listed::Known(_, source) => SourceName::Ntp(SourceAddress::Ip(source.association.address().ip())),
+        Listed::Unresolved(SourceId(id), _) => SourceName::Ntp(SourceAddress::Unresolved(*id)),
     }
 }
 
-/// The name that it was configured with.
-pub(super) fn configured_name<'a>(listed: &Listed<'a>) -> &'a str {
+/// The address of one that is no reference clock.
+pub(super) fn address_of(listed: &Listed<'_>) -> Option<SourceAddress> {
+    match name_of(listed) {
+        SourceName::Ntp(address) => Some(address),
+        SourceName::Refclock(_) => None,
+    }
+}
+
+/// The name that it was configured with; a reference clock has none.
+pub(super) fn configured_name<'a>(listed: &Listed<'a>) -> Option<&'a str> {
     match listed {
-        Listed::Known(_, source) => &source.name,
-        Listed::Unresolved(_, options) => &options.name,
+        Listed::Clock(..) => None,
+        Listed::Known(_, source) => Some(&source.name),
+        Listed::Unresolved(_, options) => Some(&options.name),
     }
 }
 
@@ -61,8 +72,17 @@ fn nearest(secs: f64) -> u32 {
 
 /// A row of `sources`.
 pub(super) fn source(engine: &Engine, now: Now, listed: &Listed<'_>) -> SourceFacts {
-    let name = SourceName::Ntp(address_of(listed));
+    let name = name_of(listed);
     match listed {
+        Listed::Clock(id, source) => SourceFacts {
+            name,
+            role: SourceRole::Refclock,
+            poll: exponent(source.clock.options().poll),
+            stratum: source.clock.options().stratum,
+            standing: engine.shown(*id).status,
+            reach: source.clock.reach(),
+            latest: latest(engine, now, source.clock.register()),
+        },
         Listed::Unresolved(_, options) => SourceFacts {
             name,
             role: role(options.kind),
@@ -74,7 +94,7 @@ pub(super) fn source(engine: &Engine, now: Now, listed: &Listed<'_>) -> SourceFa
         },
         Listed::Known(id, source) => {
             let facts = source.association.facts();
-            let latest = latest(engine, now, source);
+            let latest = latest(engine, now, source.association.register());
             SourceFacts {
                 name,
                 role: role(source.association.options().kind),
@@ -89,9 +109,9 @@ pub(super) fn source(engine: &Engine, now: Now, listed: &Listed<'_>) -> SourceFa
 }
 
 /// The newest sample; when it was taken is known to the second only, for privacy.
-fn latest(engine: &Engine, now: Now, source: &Source) -> Option<LatestSample> {
+fn latest(engine: &Engine, now: Now, register: &Register) -> Option<LatestSample> {
     let timeline = engine.timeline();
-    let latest = source.association.register().latest(&timeline.line())?;
+    let latest = register.latest(&timeline.line())?;
     let estimated = timeline.estimated(now.clock);
     let taken = estimated - (timeline.free(now.clock) - latest.at);
     let ago = estimated - Timestamp::from_unix(taken.secs(), 0);
@@ -104,17 +124,17 @@ fn latest(engine: &Engine, now: Now, source: &Source) -> Option<LatestSample> {
 }
 
 fn refid(listed: &Listed<'_>) -> RefId {
-    match address_of(listed) {
-        SourceAddress::Ip(address) => Engine::refid_of(address),
-        // as the original has it: its number
-        SourceAddress::Unresolved(_) => RefId::from_bits(0),
+    match name_of(listed) {
+        SourceName::Refclock(refid) => refid,
+        SourceName::Ntp(SourceAddress::Ip(address)) => Engine::refid_of(address),
+        SourceName::Ntp(SourceAddress::Unresolved(_)) => RefId::from_bits(0),
     }
 }
 
 /// A row of `sourcestats`.
 pub(super) fn statistics(engine: &Engine, now: Now, listed: &Listed<'_>) -> StatisticsFacts {
     let mut facts = StatisticsFacts {
-        name: SourceName::Ntp(address_of(listed)),
+        name: name_of(listed),
         refid: refid(listed),
         samples: 0,
         runs: 0,
@@ -125,9 +145,14 @@ pub(super) fn statistics(engine: &Engine, now: Now, listed: &Listed<'_>) -> Stat
         offset: 0.0,
         offset_error: 0.0,
     };
-    if let Listed::Known(_, source) = listed {
+    let register = match listed {
+        Listed::Clock(_, source) => Some(source.clock.register()),
+        Listed::Known(_, source) => Some(source.association.register()),
+        Listed::Unresolved(..) => None,
+    };
+    if let Some(register) = register {
         let (at, line) = (engine.timeline().free(now.clock), engine.timeline().line());
-        let s = source.association.register().statistics(at, &line);
+        let s = register.statistics(at, &line);
         facts.samples = u32::try_from(s.samples).unwrap_or(u32::MAX);
         facts.runs = u32::try_from(s.runs).unwrap_or(u32::MAX);
         facts.span = nearest(s.span.get());
@@ -146,21 +171,25 @@ fn configured(flags: options::Flags) -> Options {
 
 /// A row of `selectdata`.
 pub(super) fn selection(engine: &Engine, listed: &Listed<'_>) -> SelectionFacts {
-    let (options, effective, leap, id) = match listed {
-        Listed::Known(id, source) => {
+    let (configured, effective, authenticated, leap) = match listed {
+        Listed::Clock(_, source) => (source.effective(), source.effective(), false, source.clock.leap()),
+        Listed::Known(_, source) => {
             let options = source.association.options();
-            (options, source.effective, source.association.facts().leap, *id)
+            (configured(options.flags), source.effective, is_signed(options), source.association.facts().leap)
         }
-        Listed::Unresolved(id, options) => (*options, configured(options.flags), Leap::Unsynchronised, *id),
+        Listed::Unresolved(_, options) => {
+            let flags = configured(options.flags);
+            (flags, flags, is_signed(options), Leap::Unsynchronised)
+        }
     };
-    let shown = engine.shown(id);
+    let shown = engine.shown(listed.id());
     SelectionFacts {
-        name: SourceName::Ntp(address_of(listed)),
+        name: name_of(listed),
         refid: refid(listed),
         standing: shown.status,
-        authenticated: options.key != 0 || options.flags.nts,
+        authenticated,
         leap,
-        configured: configured(options.flags),
+        configured,
         effective,
         last_ago: nearest(shown.last_ago),
         score: shown.score,
@@ -168,9 +197,14 @@ pub(super) fn selection(engine: &Engine, listed: &Listed<'_>) -> SelectionFacts 
     }
 }
 
+fn is_signed(options: &options::Source) -> bool {
+    options.key != 0 || options.flags.nts
+}
+
 /// How a source is authenticated.
 pub(super) fn authentication(keys: &KeyRing, listed: &Listed<'_>) -> AuthenticationFacts {
     let options = match listed {
+        Listed::Clock(..) => return AuthenticationFacts::None,
         Listed::Known(_, source) => source.association.options(),
         Listed::Unresolved(_, options) => options,
     };
@@ -267,6 +301,7 @@ pub(super) fn activity(engine: &Engine) -> ActivityFacts {
     let mut activity = ActivityFacts::default();
     for listed in engine.listed() {
         let place = match listed {
+            Listed::Clock(..) => continue,
             Listed::Unresolved(..) => &mut activity.unresolved,
             Listed::Known(_, source) => match source.association.facts().activity {
                 Asked::Online => &mut activity.online,

@@ -171,6 +171,11 @@ impl Refclock {
         &self.options
     }
 
+    /// What can be changed while it runs: selection options, `offset`.
+    pub const fn options_mut(&mut self) -> &mut Options {
+        &mut self.options
+    }
+
     /// Its samples.
     pub const fn register(&self) -> &Register {
         &self.register

@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::follow::refid_of;
 use super::{
-    Action, Change, Context, Engine, Event, Level, Line, Manner, Now, RefId, Rng, Source, SourceId,
-    SourceOptions, named, selection,
+    Action, Change, ClockSource, Context, Engine, Event, Level, Line, Manner, Now, RefId, Rng, Source,
+    SourceId, SourceOptions, named, selection,
 };
 use crate::auth::KeyRing;
 use crate::engine::clock::Applied;
@@ -16,6 +16,8 @@ use crate::types::Timestamp;
 /// A source of the list.
 #[derive(Debug, Clone, Copy)]
 pub enum Listed<'a> {
+    /// It is a reference clock.
+    Clock(SourceId, &'a ClockSource),
     /// It has an address.
     Known(SourceId, &'a Source),
     /// It is a name that was not found yet.
@@ -26,7 +28,7 @@ impl Listed<'_> {
     /// Its number.
     pub const fn id(&self) -> SourceId {
         match self {
-            Self::Known(id, _) | Self::Unresolved(id, _) => *id,
+            Self::Clock(id, _) | Self::Known(id, _) | Self::Unresolved(id, _) => *id,
         }
     }
 }
@@ -46,11 +48,11 @@ pub struct Settime {
 }
 
 impl Engine {
-    /// All sources in the order in which they were added.
+    /// All sources: reference clocks, then the others, in the order in which they were added.
     pub fn listed(&self) -> impl Iterator<Item = Listed<'_>> {
         let mut known = self.sources.iter().peekable();
         let mut names = self.names.unresolved().peekable();
-        std::iter::from_fn(move || {
+        let others = std::iter::from_fn(move || {
             let name_is_first = match (known.peek(), names.peek()) {
                 (Some((known, _)), Some((name, _))) => name < known,
                 (None, Some(_)) => true,
@@ -61,12 +63,13 @@ impl Engine {
             } else {
                 known.next().map(|(id, source)| Listed::Known(*id, source))
             }
-        })
+        });
+        self.clocks.iter().map(|(id, clock)| Listed::Clock(*id, clock)).chain(others)
     }
 
     /// How many sources there are.
     pub fn count(&self) -> usize {
-        self.sources.len() + self.names.unresolved().count()
+        self.clocks.len() + self.sources.len() + self.names.unresolved().count()
     }
 
     /// The reference ID that stands for an address.
@@ -112,6 +115,14 @@ impl Engine {
             change.apply(options);
             return;
         }
+        if let Some(clock) = self.clocks.get_mut(&id) {
+            if let Change::Offset(offset) = change
+                && offset.is_finite()
+            {
+                clock.clock.options_mut().offset = offset;
+            }
+            return;
+        }
         let earliest = now.mono;
         let Some(source) = self.sources.get_mut(&id) else { return };
         let context = Context {
@@ -129,21 +140,26 @@ impl Engine {
 
     /// Selection options of a source: those in `mask` become what `values` says.
     pub fn select_options(&mut self, id: SourceId, mask: selection::Options, values: selection::Options) {
-        let flags = match (self.names.options_mut(id), self.sources.get_mut(&id)) {
+        let change = |flags: [&mut bool; 4]| {
+            let masks = [mask.noselect, mask.prefer, mask.trust, mask.require];
+            let values = [values.noselect, values.prefer, values.trust, values.require];
+            for ((flag, changes), value) in flags.into_iter().zip(masks).zip(values) {
+                if changes {
+                    *flag = value;
+                }
+            }
+        };
+        if let Some(clock) = self.clocks.get_mut(&id) {
+            let f = &mut clock.clock.options_mut().flags;
+            change([&mut f.noselect, &mut f.prefer, &mut f.trust, &mut f.require]);
+            return;
+        }
+        let f = match (self.names.options_mut(id), self.sources.get_mut(&id)) {
             (Some(options), _) => &mut options.flags,
             (None, Some(source)) => source.association.flags_mut(),
             (None, None) => return,
         };
-        for (changes, flag, value) in [
-            (mask.noselect, &mut flags.noselect, values.noselect),
-            (mask.prefer, &mut flags.prefer, values.prefer),
-            (mask.trust, &mut flags.trust, values.trust),
-            (mask.require, &mut flags.require, values.require),
-        ] {
-            if changes {
-                *flag = value;
-            }
-        }
+        change([&mut f.noselect, &mut f.prefer, &mut f.trust, &mut f.require]);
         self.update_options();
     }
 
