@@ -5,12 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use super::daemon::Log;
 use super::facts;
 use super::random::KernelRng;
+use super::rtc_keeper::RtcKeeper;
 use super::server::Server;
 use super::statlog::StatLog;
 use crate::auth::KeyRing;
 use crate::control::cmdmon::{
     AccessChange, ActivityFacts, AuthenticationFacts, ClientsPage, ClientsWanted, Command, Daemon,
-    ExchangeFacts, ManualFacts, Parameter, SelectionFacts, Selector, ServerCounters, SettimeFacts,
+    ExchangeFacts, ManualFacts, Parameter, RtcFacts, SelectionFacts, Selector, ServerCounters, SettimeFacts,
     SourceAddress, SourceFacts, SourceName, StatisticsFacts, Switch, TrackingFacts,
 };
 use crate::engine::access::Table;
@@ -68,6 +69,7 @@ pub(super) struct Desk<'a> {
     pub(super) server: &'a mut Server,
     pub(super) rng: &'a mut KernelRng,
     pub(super) logs: Option<&'a mut StatLog>,
+    pub(super) rtc: Option<&'a mut RtcKeeper>,
     pub(super) house: &'a mut dyn House,
     pub(super) log: Log<'a>,
     /// The sources of the `sourcedir` folders.
@@ -286,6 +288,10 @@ impl Daemon for Desk<'_> {
         self.server.access().find(address) == Some(true)
     }
 
+    fn rtc(&self) -> Option<RtcFacts> {
+        self.rtc.as_ref().map(|rtc| rtc.facts())
+    }
+
     fn manual(&self) -> Vec<ManualFacts> {
         let shown = self.engine.manual().shown(self.engine.timeline().line());
         shown
@@ -363,7 +369,16 @@ impl Daemon for Desk<'_> {
                 return if there { Ok(()) } else { Err(Status::BAD_SAMPLE) };
             }
             Command::Smoothtime(_) => return Err(Status::NOT_ENABLED),
-            Command::WriteRtc | Command::TrimRtc => return Err(Status::NO_RTC),
+            Command::WriteRtc => {
+                let rtc = self.rtc.as_mut().ok_or(Status::NO_RTC)?;
+                if !rtc.save(self.engine.timeline(), self.log) {
+                    return Err(Status::BAD_RTC_FILE);
+                }
+            }
+            Command::TrimRtc => {
+                let rtc = self.rtc.as_mut().ok_or(Status::NO_RTC)?;
+                rtc.trim(self.engine.timeline(), self.log);
+            }
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ use super::dump;
 use super::leap_source::LeapSource;
 use super::ntpd::Informant;
 use super::random::KernelRng;
+use super::rtc_keeper::RtcKeeper;
 use super::server::Server;
 use super::statlog::StatLog;
 use crate::engine::association::{Port, Stamp, Stamper, Token};
@@ -25,6 +26,7 @@ use crate::engine::clock::ClockCommand;
 use crate::engine::daemon::{self as engine, Action, Engine, Input, Level, Lookup, NameId};
 use crate::engine::measurement::SourceId;
 use crate::engine::options::Source;
+use crate::engine::record::Record;
 use crate::sys::clock::{ClockControl, ClockStatus};
 use crate::sys::dns::{Found, Query, Resolver};
 use crate::sys::net::{Datagram, Family, StampSource, UdpSocket};
@@ -88,6 +90,7 @@ pub struct Daemon {
     logs: Option<StatLog>,
     informant: Option<Informant>,
     commands: Option<CommandServer>,
+    rtc: Option<RtcKeeper>,
     /// The sources of the `sourcedir` folders.
     filed: Vec<Source>,
     /// `shutdown` was asked for.
@@ -132,6 +135,7 @@ impl Daemon {
             logs: None,
             informant: None,
             commands: None,
+            rtc: None,
             filed: Vec::new(),
             told: false,
             drift_file: None,
@@ -225,6 +229,11 @@ impl Daemon {
         }
     }
 
+    /// Watches the hardware clock.
+    pub fn set_rtc(&mut self, rtc: RtcKeeper) {
+        self.rtc = Some(rtc);
+    }
+
     /// Whether the clock was stepped.
     pub const fn stepped(&self) -> bool {
         self.stepped
@@ -308,6 +317,9 @@ impl Daemon {
         if ended == Ended::Updated && until.hand_over {
             self.hand_over(left, log);
         }
+        if let Some(rtc) = &mut self.rtc {
+            rtc.save(self.engine.timeline(), log);
+        }
         Ok(ended)
     }
 
@@ -317,6 +329,7 @@ impl Daemon {
         fds.extend(self.clocks.descriptors());
         fds.extend(self.resolver.wake_fd());
         fds.extend(self.commands.iter().flat_map(CommandServer::descriptors));
+        fds.extend(self.rtc.iter().filter_map(RtcKeeper::descriptor));
         let hour = self.informant.as_ref().and_then(Informant::deadline);
         let engine = self.engine.next_timeout();
         let next = deadline
@@ -325,6 +338,7 @@ impl Daemon {
             .chain(self.clocks.deadline())
             .chain(self.server.deadline())
             .chain(hour)
+            .chain(self.rtc.iter().map(RtcKeeper::due))
             .min();
         wait(&fds, next)
     }
@@ -337,6 +351,7 @@ impl Daemon {
             self.hand(Input::Suspended);
         }
         self.read_leap_seconds();
+        self.watch_rtc(log);
         let mut buffer = vec![0; BUFFER];
         self.serve()?;
         self.receive_shared(&mut buffer);
@@ -362,6 +377,25 @@ impl Daemon {
         if self.rng.failed() { Err(SysError::new("getrandom", "", crate::sys::Errno::EIO)) } else { Ok(()) }
     }
 
+    /// A tick of the hardware clock is taken with the stamp of now: before anything that takes time.
+    fn watch_rtc(&mut self, log: Log<'_>) {
+        let Some(rtc) = &mut self.rtc else { return };
+        let followed = self.engine.updates() > 0;
+        if let Some(record) = rtc.service(self.engine.timeline(), followed, log) {
+            self.record(&Record::Rtc(record), log);
+        }
+    }
+
+    fn record(&mut self, record: &Record, log: Log<'_>) {
+        let noted = self.informant.as_mut().map(|i| i.note(record, &self.engine, clock::both()));
+        if let Some(Err(error)) = noted {
+            log(Level::Error, &error.to_string());
+        }
+        if let Some(Err(error)) = self.logs.as_mut().map(|logs| logs.write(record)) {
+            log(Level::Error, &format!("Could not write {} : {}", error.object, error.reason()));
+        }
+    }
+
     /// Commands are answered after everything else, by what is then known.
     fn obey(&mut self, log: Log<'_>, house: &mut dyn House) {
         let Some(commands) = &mut self.commands else { return };
@@ -371,6 +405,7 @@ impl Daemon {
             server: &mut self.server,
             rng: &mut self.rng,
             logs: self.logs.as_mut(),
+            rtc: self.rtc.as_mut(),
             house,
             log,
             filed: &mut self.filed,
@@ -516,15 +551,7 @@ impl Daemon {
                 Action::Resolve { name, host, family } => self.resolve(name, host, family),
                 Action::Clock(command) => self.command(&command),
                 Action::Log(level, text) => log(level, &text),
-                Action::Record(record) => {
-                    let noted = self.informant.as_mut().map(|i| i.note(&record, &self.engine, clock::both()));
-                    if let Some(Err(error)) = noted {
-                        log(Level::Error, &error.to_string());
-                    }
-                    if let Some(Err(error)) = self.logs.as_mut().map(|logs| logs.write(&record)) {
-                        log(Level::Error, &format!("Could not write {} : {}", error.object, error.reason()));
-                    }
-                }
+                Action::Record(record) => self.record(&record, log),
                 Action::Drift(frequency, skew) => self.write_drift(frequency, skew, log),
                 Action::GiveUp => self.gave_up = true,
             }
@@ -605,8 +632,8 @@ impl Daemon {
     /// By a temporary file that is renamed.
     fn write_drift(&mut self, frequency: f64, skew: f64, log: Log<'_>) {
         let Some(path) = &self.drift_file else { return };
-        let text = (self.drift_text)(frequency, skew);
-        match file::replace(path, text.as_bytes(), 0o644) {
+        let text = format!("{frequency:20.6} {skew:20.6}\n");
+        match file::renew(path, text.as_bytes(), 0o644) {
             Ok(_) => self.drift_failed = false,
             Err(error) if !self.drift_failed => {
                 self.drift_failed = true;

@@ -17,5 +17,6 @@ pub mod oneshot;
 pub mod random;
 pub mod responder;
 pub mod rtc;
+pub mod rtc_keeper;
 pub mod server;
 pub mod statlog;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::engine::association::Packet;
 use crate::engine::record::{Record, Refclock, Selection, Statistics, Tracking, Whom};
+use crate::engine::rtc::TrackRecord;
 use crate::sys::SysError;
 use crate::sys::logfile::LogFile;
 use crate::types::civil::CivilTime;
@@ -28,6 +29,8 @@ pub enum Kind {
     Refclocks,
     /// tempcomp.log.
     Tempcomp,
+    /// rtc.log.
+    Rtc,
 }
 
 impl Kind {
@@ -41,6 +44,7 @@ impl Kind {
             "selection" => Self::Selection,
             "refclocks" => Self::Refclocks,
             "tempcomp" => Self::Tempcomp,
+            "rtc" => Self::Rtc,
             _ => return None,
         })
     }
@@ -53,6 +57,7 @@ impl Kind {
             Self::Selection => "selection.log",
             Self::Refclocks => "refclocks.log",
             Self::Tempcomp => "tempcomp.log",
+            Self::Rtc => "rtc.log",
         }
     }
 
@@ -67,6 +72,7 @@ impl Kind {
             Self::Tracking => {
                 "   Date (UTC) Time     IP Address   St   Freq ppm   Skew ppm     Offset L Co  Offset sd Rem. corr. Root delay Root disp. Max. error"
             }
+            Self::Rtc => "   Date (UTC) Time   RTC fast (s) Val   Est fast (s)   Slope (ppm)  Ns  Nr Meas",
             Self::Selection => {
                 "   Date (UTC) Time     IP Address   S EOpts Reach Score Last sample  Low end   High end"
             }
@@ -134,6 +140,7 @@ impl StatLog {
                 let line = format!("{} {} {}", date(*time), number(*temperature), number(*compensation));
                 (Kind::Tempcomp, line)
             }),
+            Record::Rtc(r) => has(Kind::Rtc).then(|| (Kind::Rtc, hardware_clock(r))),
         }
     }
 
@@ -303,6 +310,21 @@ fn refclock(r: &Refclock) -> String {
     }
 }
 
+/// All of the RTC: > 0, it is fast.
+fn hardware_clock(r: &TrackRecord) -> String {
+    let (fast, gain) = r.fitted.unwrap_or((0.0, 0.0));
+    format!(
+        "{} {:14.6} {}  {fast:14.6}  {:12.3}  {:2}  {:2} {:4}",
+        date(r.time),
+        r.fast,
+        u8::from(r.fitted.is_some()),
+        gain * 1e6,
+        r.samples,
+        r.runs,
+        r.pause,
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,6 +357,26 @@ mod tests {
         assert_eq!(
             line,
             "2026-11-18 11:06:40 0.0.0.0          0      0.000 1000000.000  0.000e+00 ?  0  0.000e+00 -0.000e+00  1.000e+00  1.000e+00  1.500e+00"
+        );
+    }
+
+    #[test]
+    fn a_line_of_the_rtc_is_the_originals() {
+        let record = TrackRecord {
+            time: Timestamp::from_unix(1_795_245_262, 0),
+            fast: -8.767_975,
+            fitted: Some((-8.767_976, -0.954e-6)),
+            samples: 14,
+            runs: 7,
+            pause: 120,
+        };
+        assert_eq!(
+            hardware_clock(&record),
+            "2026-11-21 07:14:22      -8.767975 1       -8.767976        -0.954  14   7  120"
+        );
+        assert_eq!(
+            hardware_clock(&TrackRecord { fitted: None, samples: 1, runs: 0, pause: 15, ..record }),
+            "2026-11-21 07:14:22      -8.767975 0        0.000000         0.000   1   0   15"
         );
     }
 

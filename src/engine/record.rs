@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use super::association::Packet;
 use super::measurement::SourceId;
+use super::rtc::TrackRecord;
 use crate::types::{Leap, RefId, Timestamp};
 
 /// One line of one file.
@@ -24,6 +25,8 @@ pub enum Record {
     Tracking(Tracking),
     /// selection.log.
     Selection(Selection),
+    /// rtc.log.
+    Rtc(TrackRecord),
     /// refclocks.log.
     Refclock(Refclock),
     /// tempcomp.log: when, the temperature, the compensation in ppm (> 0: the clock is made faster).

@@ -6,7 +6,7 @@
 //!
 //! Offsets > 0: our clock is behind. Slopes > 0: the free clock loses.
 
-mod fit;
+pub(in crate::engine) mod fit;
 
 use std::collections::VecDeque;
 

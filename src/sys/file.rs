@@ -61,6 +61,27 @@ pub fn replace(path: &Path, content: &[u8], new_mode: u32) -> Result<Replaced, S
     result.map_err(|(operation, e)| SysError::from_io(operation, path.display().to_string(), &e))
 }
 
+/// Gives a file of our own new content; whoever made the old one, the new one is ours, with `mode`.
+/// Where no file can be made beside it, it is written into.
+///
+/// # Errors
+/// As [`replace`].
+pub fn renew(path: &Path, content: &[u8], mode: u32) -> Result<Replaced, SysError> {
+    let target = link_target(path);
+    let renamed = match fs::symlink_metadata(&target) {
+        Ok(old) if !old.is_file() => None,
+        _ => Some(rename_over(&target, content, None, mode)),
+    };
+    let result = match renamed {
+        Some(Ok(())) => return Ok(Replaced::Renamed),
+        // of two reasons the first is the one that matters
+        Some(Err(first)) => write_into(&target, content).map_err(|_| first),
+        None => write_into(&target, content),
+    };
+    let done = result.map(|()| Replaced::InPlace);
+    done.map_err(|(operation, e)| SysError::from_io(operation, path.display().to_string(), &e))
+}
+
 /// The call that failed, and how.
 type Failed = (&'static str, io::Error);
 
@@ -207,6 +228,19 @@ mod tests {
         let path = dir.0.join("adjtime");
         assert_eq!(replace(&path, b"one", 0o640), Ok(Replaced::Renamed));
         assert_eq!((fs::read(&path).unwrap(), mode(&path), dir.entries()), (b"one".to_vec(), 0o640, 1));
+    }
+
+    #[test]
+    fn a_file_of_our_own_is_made_anew() {
+        let dir = Dir::new("renew");
+        let path = dir.0.join("drift");
+        fs::write(&path, "something longer").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+        assert_eq!(renew(&path, b"one", 0o644), Ok(Replaced::Renamed));
+        assert_eq!((fs::read(&path).unwrap(), mode(&path), dir.entries()), (b"one".to_vec(), 0o644, 1));
+        let error = renew(&dir.0.join("gone/drift"), b"one", 0o644).unwrap_err();
+        assert_eq!((error.operation, error.errno), ("open", nix::errno::Errno::ENOENT));
+        assert_eq!(renew(Path::new("/dev/null"), b"one", 0o644), Ok(Replaced::InPlace));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Processes: the others by number and name; how urgent this one is, and how it ends.
 
+use std::os::unix::fs::MetadataExt;
+
 use nix::errno::Errno;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction};
@@ -72,6 +74,12 @@ pub fn lock_memory() -> Result<(), SysError> {
     Err(SysError::new("mlockall", "", Errno::EINVAL))
 }
 
+/// Whether a process runs the very file that we run, by whatever name.
+pub fn is_our_program(pid: u32) -> bool {
+    let program = |who: &str| std::fs::metadata(format!("/proc/{who}/exe")).map(|m| (m.dev(), m.ino())).ok();
+    program("self").is_some_and(|own| program(&pid.to_string()) == Some(own))
+}
+
 /// Dies of a signal as if it had never been caught, so that the parent sees it; returns when the signal did not kill.
 #[expect(unsafe_code, reason = "sigaction with the default action installs no handler")]
 pub fn die_of(signal: i32) {
@@ -93,6 +101,7 @@ mod tests {
         assert!(numbers().contains(&ours) && numbers().is_sorted());
         assert!(!name_of(ours).is_empty());
         assert_eq!(name_of(0), "");
+        assert!(is_our_program(ours) && !is_our_program(0) && !is_our_program(1));
     }
 
     #[test]

@@ -5,7 +5,7 @@ pub mod isa;
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::time::Duration;
 
@@ -169,6 +169,17 @@ impl Device {
         poll(&mut fds, limit).map(|ready| ready > 0).map_err(|errno| self.error("poll", errno))
     }
 
+    /// Takes the interrupts that made the device readable.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub fn take_interrupt(&self) -> Result<(), SysError> {
+        // an `unsigned long`: how many, and of what kind
+        let mut word = [0; size_of::<libc::c_ulong>()];
+        let taken = (&self.file).read(&mut word);
+        taken.map(drop).map_err(|e| SysError::from_io("read", self.path.as_str(), &e))
+    }
+
     /// Reads a parameter (RTC_PARAM_GET).
     ///
     /// # Errors
@@ -223,6 +234,12 @@ impl Device {
         // SAFETY: this request takes no argument.
         unsafe { ioctl::vl_clr(self.file.as_raw_fd()) }.map_err(|errno| self.error("RTC_VL_CLR", errno))?;
         Ok(())
+    }
+}
+
+impl AsFd for Device {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

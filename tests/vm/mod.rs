@@ -19,6 +19,7 @@ mod follow;
 mod hwclock;
 mod ntpd;
 mod ntpdate;
+mod rtc;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -112,6 +112,8 @@ pub(super) struct Args {
     pub(super) sets_clock: bool,
     /// `-r`: the dump files are loaded.
     pub(super) reload: bool,
+    /// `-s`: the clock is set from the RTC first.
+    pub(super) from_rtc: bool,
     /// `-R`: as after a restart, nothing is stepped at the start.
     pub(super) restart: bool,
     pub(super) directives: Vec<String>,
@@ -151,6 +153,7 @@ pub(super) fn parse(words: &[OsString]) -> Parsed {
         sets_clock: false,
         reload: false,
         restart: false,
+        from_rtc: false,
         directives: Vec::new(),
     };
     for item in getopt::parse(&command(), words, Operands::Mixed, Long::Exact) {
@@ -218,7 +221,7 @@ impl Args {
                 }
             }
             "reload" => self.reload = true,
-            "rtc" => self.without_effect.push("-s"),
+            "rtc" => self.from_rtc = true,
             _ => {}
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::args::{Args, Task};
 use super::commands::Reader;
-use super::serving;
+use super::{hardware, serving};
 use crate::applets::{Outcome, RELEASED};
 use crate::auth::KeyRing;
 use crate::config::diagnostic::Place;
@@ -99,6 +99,7 @@ pub(super) fn daemon(
         control.take_over().map_err(|error| Fatal(error.to_string()))?;
         setting = kernel_setting().unwrap_or(setting);
     }
+    let hardware = hardware::open(args, config, control.as_ref(), life)?;
     let drift = read_drift(config, life);
     if let Some((frequency, skew, file)) = &drift {
         let line = format!("Frequency {frequency:.3} +/- {skew:.3} ppm read from {file}");
@@ -153,6 +154,9 @@ pub(super) fn daemon(
         daemon.engine_mut().add_broadcast(clock::both(), broadcast.to, interval);
     }
     refclocks(config, &mut daemon)?;
+    if let Some(hardware) = hardware {
+        hardware.join(&mut daemon, controls);
+    }
     for (configured, _) in &config.sources {
         daemon.add(&source(args, config, configured));
     }

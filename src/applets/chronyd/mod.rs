@@ -13,6 +13,7 @@
 mod args;
 mod commands;
 mod following;
+mod hardware;
 mod serving;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -64,7 +65,7 @@ const PID_FILE: &str = "/run/chrony/chronyd.pid";
 /// More than this is no key file.
 const KEY_FILE_LIMIT: usize = 1 << 20;
 /// What works, in the words of the original's version line.
-const FEATURES: &str = "+CMDMON +REFCLOCK +PRIVDROP +IPV6";
+const FEATURES: &str = "+CMDMON +REFCLOCK +RTC +PRIVDROP +IPV6";
 
 fn run(invocation: &Invocation, io: &mut Io) -> Outcome {
     let args = match args::parse(&invocation.args) {

@@ -2,13 +2,21 @@
 
 use super::args::{Function, Request};
 use super::date::TargetDate;
+use super::host::Watched;
 use super::render;
 use super::session::{Reading, Session, instant};
 use super::talk::Failed;
 use crate::applets::compat::Era;
 use crate::engine::rtc::{AdjustDecision, Calibration, Drift, Learn, RtcInstant, Scale};
 use crate::report::{CalibrationReport, KernelTimeReport};
-use crate::types::Secs;
+use crate::types::{Secs, TimeDelta};
+
+/// How often our daemon is asked whether it has set the RTC …
+const SETTING_TRIES: u32 = 30;
+/// … and how long after each time.
+const SETTING_PAUSE: TimeDelta = TimeDelta::from_millis(200);
+/// An RTC that is so little wrong was set, s.
+const SET: f64 = 0.05;
 
 impl Session<'_> {
     /// Does what was asked for. `date`: the value of `--date` for the functions that need it.
@@ -33,6 +41,9 @@ impl Session<'_> {
 
     /// `--show`, `--get`: the RTC as it was when the program started.
     fn show(&mut self, corrected: bool, era: Era) -> Result<(), Failed> {
+        if let Some(watched) = self.watched {
+            return self.show_watched(&watched, corrected, era);
+        }
         let (reading, drift) = self.read_with_drift()?;
         let rtc = if corrected { drift.add_to(reading.rtc) } else { reading.rtc };
         let shown = rtc.moved_by(self.started.seconds_since(reading.at));
@@ -44,6 +55,37 @@ impl Session<'_> {
             return self.result(shown, Some(line));
         }
         self.result(shown, None)
+    }
+
+    /// The same by what our daemon knows of the RTC that it holds.
+    fn show_watched(&mut self, watched: &Watched, corrected: bool, era: Era) -> Result<(), Failed> {
+        let rtc = self.started.moved_by(watched.known.fast_at(self.started.secs));
+        let shown = if corrected { self.drift_at(rtc.secs).add_to(rtc) } else { rtc };
+        self.report.drift_corrected = corrected;
+        self.report.offset_s = Secs::new(shown.seconds_since(self.started));
+        let line = render::has_old_layout(era).then(|| {
+            let tick = RtcInstant::from_secs(shown.secs.saturating_add(1));
+            render::old_time_line(tick, self.host.utc_offset(tick.secs), tick.seconds_since(shown))
+        });
+        self.result(shown, line)
+    }
+
+    /// Our daemon sets the RTC that it holds, within two seconds.
+    fn set_through_daemon(&mut self) -> Result<(), Failed> {
+        let Some(control) = &self.control else { return Ok(()) };
+        if !self.host.tell_daemon(control) {
+            return Err(self.talk.fail("rtc-set", "chronyd, which holds the RTC, did not set it"));
+        }
+        for _ in 0..SETTING_TRIES {
+            let now = self.host.now();
+            let right = |watched: Watched| watched.known.fast_at(now.secs).abs() < SET;
+            if self.host.ask_daemon().is_some_and(right) {
+                self.calibrate(now, Learn::No);
+                return Ok(());
+            }
+            self.host.sleep(SETTING_PAUSE);
+        }
+        Err(self.talk.fail("rtc-set", "chronyd, which holds the RTC, could not set it"))
     }
 
     /// Prints a time, in another form if there is one.
@@ -165,6 +207,9 @@ impl Session<'_> {
 
     /// `--systohc`.
     fn set_from_system(&mut self) -> Result<(), Failed> {
+        if self.watched.is_some() {
+            return self.set_through_daemon();
+        }
         let mut learn = Learn::No;
         if self.request.learn {
             let (reading, drift) = self.read_with_drift()?;

@@ -3,12 +3,27 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::client::cmdmon::Answer;
+use crate::driver::cmdmon::{Address, Caller};
 use crate::driver::rtc as driver_rtc;
-use crate::engine::rtc::{RtcFields, RtcInstant};
+use crate::engine::rtc::{Coefficients, RtcFields, RtcInstant};
 use crate::sys::clock::{self, ClockControl};
 use crate::sys::rtc::{self, Device, Holder};
-use crate::sys::{SysError, file, zone};
+use crate::sys::{SysError, file, process, zone};
 use crate::types::{MonoTime, TimeDelta};
+use crate::wire::cmdmon::{Reply, Request, Status};
+
+/// Where our daemon is asked.
+const COMMAND_SOCKET: &str = "/run/chrony/chronyd.sock";
+
+/// What a daemon that watches the RTC knows of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Watched {
+    /// How it was last.
+    pub(super) known: Coefficients,
+    /// From so many readings.
+    pub(super) samples: u16,
+}
 
 /// At which point writing a file failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +66,13 @@ pub(super) trait Host {
     fn driver(&self, path: &str) -> Option<String>;
     fn holders(&self, path: &str) -> Vec<Holder>;
 
+    /// Whether our own daemon holds a device.
+    fn is_ours(&self, path: &str) -> bool;
+    /// What our daemon knows of the RTC; `None`: it does not answer.
+    fn ask_daemon(&mut self) -> Option<Watched>;
+    /// Tells our daemon to set the RTC; whether it will.
+    fn tell_daemon(&mut self, control: &ClockControl) -> bool;
+
     /// Minutes west of UTC.
     fn set_kernel_zone(&mut self, control: &ClockControl, minutes_west: i32) -> Result<(), SysError>;
     fn set_clock(&mut self, control: &ClockControl, to: RtcInstant) -> Result<(), SysError>;
@@ -58,6 +80,10 @@ pub(super) trait Host {
     /// `None`: it is not there or may not be read.
     fn read_adjtime(&self, path: &str) -> Result<Option<Vec<u8>>, SysError>;
     fn write_adjtime(&mut self, path: &str, text: &str) -> Result<(), WriteFailure>;
+}
+
+fn ask(request: Request) -> Option<Answer> {
+    Caller::new(vec![Address::Local(COMMAND_SOCKET.into())]).ask(request).ok()
 }
 
 /// The host that we run on.
@@ -181,6 +207,28 @@ impl Host for RealHost {
 
     fn holders(&self, path: &str) -> Vec<Holder> {
         rtc::holders(path)
+    }
+
+    fn is_ours(&self, path: &str) -> bool {
+        rtc::holders(path).iter().any(|holder| process::is_our_program(holder.pid))
+    }
+
+    fn ask_daemon(&mut self) -> Option<Watched> {
+        match ask(Request::RtcReport)?.reply {
+            Reply::Rtc(data) => Some(Watched {
+                known: Coefficients {
+                    reference: data.ref_time.secs,
+                    fast: data.rtc_seconds_fast.to_f64(),
+                    gain: data.rtc_gain_rate_ppm.to_f64() * 1e-6,
+                },
+                samples: data.n_samples,
+            }),
+            _ => None,
+        }
+    }
+
+    fn tell_daemon(&mut self, _: &ClockControl) -> bool {
+        ask(Request::TrimRtc).is_some_and(|answer| answer.status == Status::SUCCESS)
     }
 
     fn set_kernel_zone(&mut self, control: &ClockControl, minutes_west: i32) -> Result<(), SysError> {

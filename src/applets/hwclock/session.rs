@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::args::{AdjtimeFile, Function, Request};
-use super::host::{Host, WriteFailure};
+use super::host::{Host, Watched, WriteFailure};
 use super::render;
 use super::talk::{Failed, Talk};
 use crate::engine::rtc::{
@@ -49,6 +49,8 @@ pub(super) struct Session<'a> {
     /// Whether the adjtime file must be written.
     pub(super) dirty: bool,
     pub(super) scale: Scale,
+    /// Our daemon holds the RTC, and this is what it knows of it.
+    pub(super) watched: Option<Watched>,
     /// The right to change clocks; `None` under `--test` and in functions that only read.
     pub(super) control: Option<ClockControl>,
 }
@@ -109,6 +111,7 @@ impl<'a> Session<'a> {
             adjtime: Adjtime { scale: Some(Scale::Utc), ..Adjtime::default() },
             dirty: false,
             scale: Scale::Utc,
+            watched: None,
             control: (changes && !request.test).then(ClockControl::acquire),
         }
     }
@@ -161,6 +164,9 @@ impl<'a> Session<'a> {
             self.talk.detail("Using the rtc interface to the clock.");
             return Ok(());
         };
+        if failure.errno == Errno::EBUSY && self.reach_daemon(&failure.path) {
+            return Ok(());
+        }
         self.talk.detail("No usable clock interface found.");
         let failed = self.talk.fail("no-rtc", "Cannot access the Hardware Clock via any known method.");
         let hint = "Use the --verbose option to see the details of our search for an access method.";
@@ -170,6 +176,20 @@ impl<'a> Session<'a> {
         }
         self.say_why_no_device(&failure);
         Err(failed)
+    }
+
+    /// Our own daemon holds the RTC: what it does not need to give up is done through it.
+    fn reach_daemon(&mut self, path: &str) -> bool {
+        let possible = matches!(self.request.function, Function::Show | Function::Get | Function::SysToHc);
+        if !possible || self.request.learn || !self.host.is_ours(path) {
+            return false;
+        }
+        self.watched = self.host.ask_daemon().filter(|watched| watched.known.reference != 0);
+        if self.watched.is_some() {
+            self.talk.detail(format_args!("Using our chronyd, which holds {path}."));
+            self.report.device = Some(path.to_owned());
+        }
+        self.watched.is_some()
     }
 
     /// More than the original says: who holds the device, or what is missing.

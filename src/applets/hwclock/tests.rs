@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::host::{Host, WriteFailure};
+use super::host::{Host, Watched, WriteFailure};
 use super::run_on;
 use crate::applets::Outcome;
 use crate::applets::io::{Io, Out};
@@ -45,6 +45,10 @@ pub(super) struct Script {
     pub(super) ports: Result<(), Errno>,
     /// What was changed, in order.
     pub(super) deeds: Vec<String>,
+    /// What our daemon knows of the RTC that it holds.
+    pub(super) watched: Option<Watched>,
+    /// Whether it sets the RTC when it is told to.
+    pub(super) obeys: bool,
     mono: i64,
     updating: bool,
 }
@@ -77,6 +81,8 @@ impl Script {
             write: Ok(()),
             ports: Ok(()),
             deeds: Vec::new(),
+            watched: None,
+            obeys: true,
             mono: 0,
             updating: false,
         }
@@ -181,6 +187,24 @@ impl Host for Script {
 
     fn holders(&self, _: &str) -> Vec<Holder> {
         self.holder.iter().map(|name| Holder { pid: 42, name: (*name).to_owned() }).collect()
+    }
+
+    fn is_ours(&self, _: &str) -> bool {
+        self.watched.is_some()
+    }
+
+    fn ask_daemon(&mut self) -> Option<Watched> {
+        self.watched
+    }
+
+    fn tell_daemon(&mut self, _: &ClockControl) -> bool {
+        self.deeds.push("trimrtc".to_owned());
+        if self.obeys
+            && let Some(watched) = &mut self.watched
+        {
+            watched.known.fast = 0.0;
+        }
+        true
     }
 
     fn set_kernel_zone(&mut self, _: &ClockControl, minutes_west: i32) -> Result<(), SysError> {

@@ -279,6 +279,7 @@ impl Informant {
             Record::Statistics(_)
             | Record::Tracking(_)
             | Record::Selection(_)
+            | Record::Rtc(_)
             | Record::Refclock(_)
             | Record::Temperature(..) => Ok(()),
         }

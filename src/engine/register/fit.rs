@@ -2,7 +2,7 @@
 
 /// A sample, relative to the newest one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Point {
+pub(in crate::engine) struct Point {
     /// s, ≤ 0.
     pub time: f64,
     /// s.
@@ -15,7 +15,7 @@ pub(super) struct Point {
 
 /// A line and its errors.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Fit {
+pub(in crate::engine) struct Fit {
     /// At the newest point, s.
     pub offset: f64,
     /// s/s.
@@ -33,14 +33,14 @@ pub(super) struct Fit {
 }
 
 impl Fit {
-    pub(super) fn is_finite(&self) -> bool {
+    pub(in crate::engine) fn is_finite(&self) -> bool {
         [self.offset, self.slope, self.offset_deviation, self.skew, self.deviation]
             .iter()
             .all(|value| value.is_finite())
     }
 
     /// Whether the signs of the residuals change as often as chance would have it (95 %).
-    pub(super) fn is_random(&self) -> bool {
+    pub(in crate::engine) fn is_random(&self) -> bool {
         let (runs, points) = self.tested;
         let points = count(points);
         // runs among n random signs have mean n/2 + 1 and deviation √n/2; this meets 8:2, 16:5, 32:12, 64:26, 128:56
@@ -48,13 +48,13 @@ impl Fit {
     }
 }
 
-pub(super) fn count(n: usize) -> f64 {
+pub(in crate::engine) fn count(n: usize) -> f64 {
     u32::try_from(n).map_or(f64::INFINITY, f64::from)
 }
 
 /// Turns distances into divisors of weights: the variance is assumed to grow with the square of what exceeds the least distance,
 /// in units of the typical excess. The scale is that of the points from `start` on.
-pub(super) fn weigh(points: &mut [Point], start: usize, precision: f64) {
+pub(in crate::engine) fn weigh(points: &mut [Point], start: usize, precision: f64) {
     let mut distances: Vec<f64> = points.iter().skip(start).map(|point| point.distance).collect();
     distances.sort_unstable_by(f64::total_cmp);
     let Some(least) = distances.first().copied() else { return };
@@ -69,7 +69,7 @@ pub(super) fn weigh(points: &mut [Point], start: usize, precision: f64) {
 }
 
 /// The weighted line through the points from `start` on.
-pub(super) fn line(points: &[Point], start: usize) -> Option<Fit> {
+pub(in crate::engine) fn line(points: &[Point], start: usize) -> Option<Fit> {
     let used = points.get(start..)?;
     let n = used.len();
     if n < 3 {
@@ -113,7 +113,7 @@ pub(super) fn line(points: &[Point], start: usize) -> Option<Fit> {
 
 /// How the offset depends on the excess of the round trip, once its dependence on time is taken out; `None` where all delays are
 /// alike.
-pub(super) fn slope_over_excess(points: &[Point]) -> Option<f64> {
+pub(in crate::engine) fn slope_over_excess(points: &[Point]) -> Option<f64> {
     let n = count(points.len());
     let mean = |value: fn(&Point) -> f64| points.iter().map(value).sum::<f64>() / n;
     let (time, excess, offset) = (mean(|p| p.time), mean(|p| p.excess), mean(|p| p.offset));

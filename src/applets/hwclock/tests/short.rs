@@ -2,9 +2,10 @@
 
 use nix::errno::Errno;
 
-use super::super::host::WriteFailure;
+use super::super::host::{Watched, WriteFailure};
 use super::{Ran, Script, run, run_in};
 use crate::applets::output::JsonMode;
+use crate::engine::rtc::Coefficients;
 use crate::sys::SysError;
 
 const NO_ACCESS: &str = "hwclock: Cannot access the Hardware Clock via any known method.\n";
@@ -65,6 +66,39 @@ fn row_4_to_7_no_device() {
     assert!(ran.stdout.ends_with(
         "Trying to open: /dev/rtc0\nTrying to open: /dev/rtc\nTrying to open: /dev/misc/rtc\nNo usable clock interface found.\n"
     ));
+}
+
+#[test]
+fn what_our_own_daemon_holds_is_read_and_set_through_it() {
+    let held = || {
+        let known = Coefficients { reference: 1_795_240_000, fast: -8.25, gain: 0.0 };
+        let mut script = without(&[("/dev/rtc0", Errno::EBUSY)]);
+        script.holder = Some("chronyd");
+        script.watched = Some(Watched { known, samples: 9 });
+        script
+    };
+    let ran = run(held(), &["hwclock", "-r"]);
+    let right = run(healthy(), &["hwclock", "-r"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    // the system clock at the start was 06:59:59.5
+    assert_eq!((ran.stdout.as_str(), right.code), ("2026-11-21 06:59:51.250000+00:00\n", 0));
+    let ran = run(held(), &["hwclock", "-r", "-v"]);
+    assert!(ran.stdout.contains("Using our chronyd, which holds /dev/rtc0.\n"), "{}", ran.stdout);
+    let ran = run(held(), &["hwclock", "-w"]);
+    assert_eq!((ran.code, ran.stderr.as_str(), ran.stdout.as_str()), (0, "", ""));
+    assert_eq!(ran.deeds.first().map(String::as_str), Some("trimrtc"));
+    assert!(ran.deeds.iter().any(|deed| deed.contains("/etc/adjtime")), "{:?}", ran.deeds);
+    let ran = run(held(), &["hwclock", "-w", "--test"]);
+    assert_eq!((ran.code, ran.deeds.len()), (0, 0), "{:?}", ran.deeds);
+    let deaf = Script { obeys: false, ..held() };
+    fails(deaf, &["hwclock", "-w"], "hwclock: chronyd, which holds the RTC, could not set it\n");
+    // what needs the device itself, and a daemon that knows nothing yet
+    let line = format!("{NO_ACCESS}{HINT}hwclock: /dev/rtc0 is held by chronyd (pid 42)\n");
+    fails(held(), &["hwclock", "-s"], &line);
+    fails(held(), &["hwclock", "-w", "--update-drift"], &line);
+    let nothing = Coefficients { reference: 0, fast: 0.0, gain: 0.0 };
+    let young = Script { watched: Some(Watched { known: nothing, samples: 0 }), ..held() };
+    fails(young, &["hwclock", "-w"], &line);
 }
 
 #[test]
