@@ -632,7 +632,7 @@ impl Daemon {
     /// By a temporary file that is renamed.
     fn write_drift(&mut self, frequency: f64, skew: f64, log: Log<'_>) {
         let Some(path) = &self.drift_file else { return };
-        let text = format!("{frequency:20.6} {skew:20.6}\n");
+        let text = (self.drift_text)(frequency, skew);
         match file::renew(path, text.as_bytes(), 0o644) {
             Ok(_) => self.drift_failed = false,
             Err(error) if !self.drift_failed => {

@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(renew(&path, b"one", 0o644), Ok(Replaced::Renamed));
         assert_eq!((fs::read(&path).unwrap(), mode(&path), dir.entries()), (b"one".to_vec(), 0o644, 1));
         let error = renew(&dir.0.join("gone/drift"), b"one", 0o644).unwrap_err();
-        assert_eq!((error.operation, error.errno), ("open", nix::errno::Errno::ENOENT));
+        assert_eq!((error.operation, error.errno), ("open", Errno::ENOENT));
         assert_eq!(renew(Path::new("/dev/null"), b"one", 0o644), Ok(Replaced::InPlace));
     }
 

@@ -1,10 +1,9 @@
-//! `chronyd` 4.9 as a time server (daemon-surface): reads chrony.conf in full, serves what `local` says, follows no source yet.
+//! `chronyd` 4.9 (daemon-surface): reads chrony.conf in full, follows sources, serves.
 //!
 //! | option | |
 //! |---|---|
-//! | `-4 -6 -d -f -h -l -L -m -n -N -p -P -t -u -U -v -x` | kept |
-//! | `-F -r -s -R` | accepted; said once to be without effect |
-//! | `-q -Q` | refused: no source is followed yet |
+//! | `-4 -6 -d -f -h -l -L -m -n -N -p -P -q -Q -s -t -u -U -v -x` | kept |
+//! | `-F -r -R` | accepted; said once to be without effect |
 //! | `--check --json` | ours |
 //!
 //! Deviations, all of decisions.md: port 123 is never shared; without CAP_SYS_TIME it serves all the same; all errors of a
