@@ -12,7 +12,7 @@ use super::rtc::read_adjtime;
 use crate::control::cmdmon::RtcFacts;
 use crate::engine::daemon::Level;
 use crate::engine::rtc::{
-    Adjtime, Coefficients, RtcFields, Scale, Track, TrackRecord, default_delay, local_to_unix,
+    Adjtime, Coefficients, RtcFields, Scale, Track, TrackRecord, Unreadable, default_delay, local_to_unix,
 };
 use crate::engine::timeline::Timeline;
 use crate::sys::clock::{self, ClockControl};
@@ -57,12 +57,12 @@ impl RtcSetup {
     ///
     /// # Errors
     /// The file holds something else.
-    pub fn coefficients(&self) -> Result<Option<Coefficients>, ()> {
+    pub fn coefficients(&self) -> Result<Option<Coefficients>, Unreadable> {
         let Some(path) = &self.file else { return Ok(None) };
         match file::read_bounded(path, FILE_LIMIT) {
             Ok(bytes) => Coefficients::parse(&String::from_utf8_lossy(&bytes)),
             Err(error) if error.errno == Errno::ENOENT => Ok(None),
-            Err(_) => Err(()),
+            Err(_) => Err(Unreadable),
         }
     }
 }
@@ -351,7 +351,7 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "1 1795244454 -8.500000 1.000\n");
         assert_eq!(setup(Some(path.clone())).coefficients(), Ok(known));
         std::fs::write(&path, "garbage").unwrap();
-        assert_eq!(setup(Some(path)).coefficients(), Err(()));
+        assert_eq!(setup(Some(path)).coefficients(), Err(Unreadable));
         let gone = dir.join("gone/rtc");
         let mut keeper = RtcKeeper::new(open(), setup(Some(gone.clone())), known, None, clock::mono());
         let mut said = Vec::new();

@@ -56,7 +56,7 @@ pub(super) fn open(
         return Ok(None);
     }
     let setup = setup(config);
-    let known = setup.coefficients().unwrap_or_else(|()| {
+    let known = setup.coefficients().unwrap_or_else(|_| {
         let file = setup.file.as_deref().unwrap_or(Path::new(""));
         life.line(Level::Warning, &format!("Could not read coefficients from {}", file.display()));
         None

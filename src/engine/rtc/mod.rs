@@ -12,7 +12,7 @@ mod write_point;
 pub use adjtime::{Adjtime, AdjtimeWarning, Scale, parse_double};
 pub use calendar::local_to_unix;
 pub use drift::{AdjustDecision, Calibration, Drift, Learn, MAX_DRIFT_FACTOR};
-pub use track::{Coefficients, Track, TrackRecord};
+pub use track::{Coefficients, Track, TrackRecord, Unreadable};
 pub use write_point::{WriteOrder, WritePoint, WriteStep, default_delay};
 
 pub use crate::types::rtc::RtcFields;

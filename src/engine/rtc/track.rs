@@ -19,6 +19,10 @@ const PACE: [(usize, i64); 4] = [(4, 15), (6, 30), (10, 60), (14, 120)];
 /// The pause with more samples, s.
 const LONGEST: i64 = 240;
 
+/// A file that holds no coefficients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unreadable;
+
 /// What is known of the RTC: the line of the file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Coefficients {
@@ -35,15 +39,15 @@ impl Coefficients {
     ///
     /// # Errors
     /// It holds something else.
-    pub fn parse(text: &str) -> Result<Option<Self>, ()> {
+    pub fn parse(text: &str) -> Result<Option<Self>, Unreadable> {
         let mut words = text.split_ascii_whitespace();
-        let mut word = || words.next().ok_or(());
-        let valid: i64 = word()?.parse().map_err(drop)?;
-        let reference = word()?.parse().map_err(drop)?;
-        let fast: f64 = word()?.parse().map_err(drop)?;
-        let ppm: f64 = word()?.parse().map_err(drop)?;
+        let mut word = || words.next().ok_or(Unreadable);
+        let valid: i64 = word()?.parse().map_err(|_| Unreadable)?;
+        let reference = word()?.parse().map_err(|_| Unreadable)?;
+        let fast: f64 = word()?.parse().map_err(|_| Unreadable)?;
+        let ppm: f64 = word()?.parse().map_err(|_| Unreadable)?;
         if !(fast.is_finite() && ppm.is_finite()) {
-            return Err(());
+            return Err(Unreadable);
         }
         Ok((valid != 0).then_some(Self { reference, fast, gain: ppm * 1e-6 }))
     }
@@ -250,7 +254,7 @@ mod tests {
         for bad in
             ["", "garbage\n", "1 2 3", "1 x 0 0", "1 2 inf 0", "1 2 0 nan", "1 99999999999999999999 0 0"]
         {
-            assert_eq!(Coefficients::parse(bad), Err(()), "{bad}");
+            assert_eq!(Coefficients::parse(bad), Err(Unreadable), "{bad}");
         }
     }
 
