@@ -20,6 +20,7 @@ mod hwclock;
 mod ntpd;
 mod ntpdate;
 mod rtc;
+mod timedatectl;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
