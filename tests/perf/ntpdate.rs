@@ -12,8 +12,8 @@ use std::io::{Error, Result};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
@@ -22,7 +22,9 @@ use ntpbox::sys::clock;
 use ntpbox::types::{Leap, LogInterval, Mode, NtpShort, NtpTimestamp, RefId, Stratum, TimeDelta};
 use ntpbox::wire::ntp::Header;
 
-const OURS: &str = env!("CARGO_BIN_EXE_ntpbox");
+/// Our binary; NTPBOX_BIN names another one.
+static OURS: LazyLock<String> =
+    LazyLock::new(|| std::env::var("NTPBOX_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_ntpbox").to_owned()));
 const INSIDE: &str = "NTPBOX_BENCH_INSIDE";
 const ROUNDS: usize = 9;
 
@@ -96,7 +98,8 @@ fn answer(request: &Header, later: TimeDelta) -> Header {
 struct Program {
     name: &'static str,
     words: Vec<String>,
-    library_path: Option<String>,
+    /// Variables that its libraries need.
+    variables: Vec<(String, String)>,
     rounds: usize,
     wall: Duration,
     cpu: Duration,
@@ -109,7 +112,7 @@ impl Program {
         Self {
             name,
             words: words.iter().map(|&word| word.to_owned()).collect(),
-            library_path: None,
+            variables: Vec::new(),
             rounds: ROUNDS,
             wall: Duration::MAX,
             cpu: Duration::MAX,
@@ -123,21 +126,23 @@ impl Program {
         let got = Command::new(get).arg(package).stderr(Stdio::null()).output().ok()?;
         let bin = String::from_utf8(got.stdout).ok()?;
         let wrapper = std::fs::read_to_string(format!("{}/{name}", bin.trim())).ok()?;
-        let quoted: Vec<&str> = wrapper.split('\'').collect();
-        let library_path = wrapper.split_once("LD_LIBRARY_PATH='").map(|(_, rest)| rest.split('\'').next());
-        let program = quoted.iter().rev().skip(1).step_by(2).find(|word| word.starts_with('/'))?;
-        let mut all = vec![*program];
-        all.extend(words);
-        let library_path = library_path.flatten().map(str::to_owned);
-        Some(Self { library_path, rounds, ..Self::new(name, &all) })
+        // NAME='VALUE' … exec $q 'PROGRAM' "$@"
+        let parts: Vec<&str> = wrapper.split('\'').collect();
+        let pairs = parts.windows(2).step_by(2);
+        let variables = pairs
+            .filter_map(|pair| {
+                let name = pair[0].strip_suffix('=')?.rsplit([' ', '\n']).next()?;
+                Some((name.to_owned(), pair[1].to_owned()))
+            })
+            .collect();
+        let program = parts.get(parts.len().checked_sub(2)?)?;
+        Some(Self { variables, rounds, ..Self::new(name, &[&[*program], words].concat()) })
     }
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.words[0]);
         command.args(&self.words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        if let Some(path) = &self.library_path {
-            command.env("LD_LIBRARY_PATH", path);
-        }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -188,8 +193,8 @@ fn beside_the_originals() -> Result<bool> {
     let port = server.port.to_string();
     let mut programs = vec![
         Program::new("/bin/true", &["/bin/true"]),
-        Program::new("ntpbox ntpdate", &[OURS, "ntpdate", "-q", "-p", "4", "--port", &port, "127.0.0.1"]),
-        Program::new("ntpbox, 1 sample", &[OURS, "ntpdate", "-q", "-p", "1", "--port", &port, "127.0.0.1"]),
+        Program::new("ntpbox ntpdate", &[&OURS, "ntpdate", "-q", "-p", "4", "--port", &port, "127.0.0.1"]),
+        Program::new("ntpbox, 1 sample", &[&OURS, "ntpdate", "-q", "-p", "1", "--port", &port, "127.0.0.1"]),
     ];
     if root {
         // a round of the classic one takes six seconds
@@ -213,9 +218,7 @@ fn beside_the_originals() -> Result<bool> {
     println!("{:<18} {:>10} {:>10} {:>10}", "", "wall ms", "CPU ms", "RSS kB");
     for program in &mut programs {
         let mut seen = Command::new(std::env::current_exe()?);
-        if let Some(path) = &program.library_path {
-            seen.env("LD_LIBRARY_PATH", path);
-        }
+        seen.envs(program.variables.iter().map(|(name, value)| (name, value)));
         let seen = seen.arg("--resident").args(&program.words).output()?;
         program.resident = String::from_utf8_lossy(&seen.stdout).trim().parse().map_err(Error::other)?;
         let (wall, cpu) = (milliseconds(program.wall), milliseconds(program.cpu));
@@ -237,7 +240,7 @@ fn over_a_distance() -> Result<bool> {
     let far = Server::start("127.0.0.1:0", trip)?;
     let port = far.port.to_string();
     let query = |words: &[&str]| -> Result<Duration> {
-        let all = [&[OURS, "ntpdate", "-q", "--port", &port], words, &["127.0.0.1"]].concat();
+        let all = [&[&OURS, "ntpdate", "-q", "--port", &port], words, &["127.0.0.1"]].concat();
         let mut program = Program::new("", &all);
         for _ in 0..ROUNDS {
             program.round()?;
@@ -260,7 +263,7 @@ fn many_servers() -> Result<bool> {
     }
     let addresses: Vec<String> = (2..=201).map(|number| format!("127.0.0.{number}")).collect();
     let asked = |addresses: &[String]| {
-        let mut words = vec![OURS, "ntpdate", "-q", "-p", "1", "--port", &port];
+        let mut words = vec![OURS.as_str(), "ntpdate", "-q", "-p", "1", "--port", &port];
         words.extend(addresses.iter().map(String::as_str));
         Program::new("", &words)
     };
