@@ -2,7 +2,7 @@
 //! `chronyd`; then every kind of client against ours, which is told to be a quarter of a second ahead.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -12,6 +12,8 @@ use ntpbox::auth::{Dialect, DigestLength, KeyRing};
 use ntpbox::driver::server::{Binding, Remembering, Server};
 use ntpbox::engine::access::Network;
 use ntpbox::engine::server::Snapshot;
+use ntpbox::sys::net::batch::SendBatch;
+use ntpbox::sys::net::{Family, UdpOptions};
 use ntpbox::sys::{clock, wait::wait};
 use ntpbox::types::{KeyId, Leap, LogInterval, Secs, Stratum, TimeDelta};
 use ntpbox::wire::ntp::{HEADER_LEN, Header};
@@ -622,4 +624,104 @@ fn systemd_timesyncd_sees_how_far_it_is_ahead() {
             near("systemd-timesyncd", offset.unwrap_or(0.0), &process.err());
         }
     });
+}
+
+/// Our chronyd in a namespace, whichever side is asked for elsewhere: what follows is about this box.
+fn ours(host: &Host, lines: &str) -> Option<Process> {
+    if side() == Side::Theirs {
+        skipped("only about this box");
+        return None;
+    }
+    chronyd(host, lines)
+}
+
+fn resident_kilobytes(process: &Process) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{}/status", process.pid().unwrap())).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").trim().parse().unwrap()
+}
+
+/// Every length that a datagram can have, in every version and mode, and a flood from forged addresses: it goes on, in the same memory.
+#[test]
+fn rubbish_of_every_length_and_a_flood_leave_it_serving() {
+    let Some(lab) = Lab::open(&[]) else { return };
+    let server = lab.host();
+    let lines = "local stratum 5\nratelimit interval 3 burst 8\nclientloglimit 600000\n";
+    let Some(process) = ours(&server, lines) else { return };
+    let socket = client(&server, "127.0.0.1", 0);
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    assert!(ask(&socket, &header(4, 3)).is_some());
+    let before = resident_kilobytes(&process);
+    // from another address, so that its answers and limits are not those of the honest client
+    let rubbish = server.inside(|| UdpSocket::bind("127.0.0.9:0").unwrap());
+    rubbish.connect("127.0.0.1:123").unwrap();
+    rubbish.set_nonblocking(true).unwrap();
+    let mut random = 1_u32;
+    let mut bytes = vec![0; 65_507];
+    bytes.iter_mut().for_each(|byte| {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        *byte = random.to_be_bytes()[0];
+    });
+    let mut longest = 0;
+    for length in 0..=bytes.len() {
+        bytes[0] = u8::try_from(length % 256).unwrap();
+        let _ = rubbish.send(&bytes[..length]);
+        let mut answer = [0; 2048];
+        while let Ok(got) = rubbish.recv(&mut answer) {
+            longest = longest.max(got);
+        }
+    }
+    assert!(longest <= 48, "an answer to rubbish of {longest} bytes");
+    // the queue has room again once all that was read
+    let asks = |stamp: u64| {
+        wait_until(Duration::from_secs(20), || {
+            socket.send(&stamped(4, 3, [0, 0, stamp])).unwrap();
+            let mut answer = [0; 128];
+            socket.recv(&mut answer).is_ok_and(|got| {
+                Header::parse(&answer[..got]).is_ok_and(|reply| reply.origin.to_bits() == stamp)
+            })
+        })
+    };
+    assert!(asks(0x77), "{}", process.err());
+    server.inside(|| {
+        let flood = ntpbox::sys::net::UdpSocket::open(&UdpOptions::client(Family::V4)).unwrap();
+        let mut batch = SendBatch::new(64, 48);
+        let to = "127.0.0.1:123".parse().unwrap();
+        for number in 0..100_000_u32 {
+            let from = Ipv4Addr::from_bits(0x7f10_0001 + number);
+            batch.push(&header(4, 3), to, Some(from.into())).unwrap();
+            if batch.len() == 64 {
+                flood.send_batch(&mut batch);
+            }
+        }
+    });
+    assert!(asks(0x88), "{}", process.err());
+    // the log of clients is 600 kB, however many there are
+    let grown = resident_kilobytes(&process).saturating_sub(before);
+    assert!(grown < 1500, "grown by {grown} kB");
+    process.assert_harmless();
+}
+
+/// `binddevice`: a device that goes and comes back under another number is served again.
+#[test]
+fn an_interface_that_comes_back_is_served_again() {
+    let Some(lab) = Lab::open(&[]) else { return };
+    let server = lab.host();
+    let plug = "set -e; ip link add d0 type veth peer name d1 netns far; ip addr add 10.9.0.1/24 dev d0; ip link set d0 up; \
+                ip -n far addr add 10.9.0.2/24 dev d1; ip -n far link set d1 up";
+    let made = server.sh(&format!("set -e; ip netns add far; ip -n far link set lo up; {plug}"));
+    if made.code != Some(0) {
+        return skipped(&format!("no nested network namespace: {}", made.err.trim()));
+    }
+    let (Some(process), Some(ntpdate)) = (ours(&server, "local stratum 5\nbinddevice d0\n"), our("ntpdate"))
+    else {
+        return;
+    };
+    let ask = format!("ip netns exec far {} -q -u -p 1 -t 1 10.9.0.1", ntpdate.display());
+    let answers =
+        |limit| wait_until(Duration::from_secs(limit), || server.sh(&ask).out.contains("stratum 5"));
+    assert!(answers(10), "{}", process.err());
+    server.sh("ip link del d0");
+    assert_eq!(server.sh(plug).code, Some(0));
+    assert!(answers(30), "{}", process.err());
 }
