@@ -18,8 +18,8 @@ pub struct Asking {
     pub addresses: (Option<IpAddr>, Option<IpAddr>),
     /// `bindacqdevice`.
     pub device: Option<String>,
-    /// `acquisitionport`: all requests leave by it; 0: each by a port of its own.
-    pub port: u16,
+    /// `acquisitionport`: all requests leave by it, 0: by one that the kernel chooses; `None`: each by a port of its own.
+    pub port: Option<u16>,
     /// The port that we answer at: requests from it leave by the server's sockets.
     pub server_port: u16,
     /// `dscp`.
@@ -56,11 +56,11 @@ impl Requests {
         port: Port,
         server: &Server,
     ) -> Result<Timestamp, SysError> {
-        let by_server =
-            port == Port::Server || self.asking.port != 0 && self.asking.port == self.asking.server_port;
+        let own = self.asking.port.filter(|port| *port != 0);
+        let by_server = port == Port::Server || own == Some(self.asking.server_port);
         let (at, socket) = if by_server {
             (server.send(&bytes, to)?, None)
-        } else if self.asking.port != 0 {
+        } else if self.asking.port.is_some() {
             let socket = self.shared(to)?;
             let at = clock::now();
             socket.send_to(&bytes, to, None)?;
@@ -92,7 +92,7 @@ impl Requests {
             Family::V4 => self.asking.addresses.0,
             Family::V6 => self.asking.addresses.1,
         };
-        let port = self.asking.port;
+        let port = self.asking.port.unwrap_or(0);
         let bind = (address.is_some() || port != 0)
             .then(|| SocketAddr::new(address.unwrap_or_else(|| family.any()), port));
         UdpSocket::open(&UdpOptions {

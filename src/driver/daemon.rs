@@ -2,19 +2,20 @@
 //!
 //! What the engine wants done is done here: packets, the kernel's clock, names, log files, the drift file.
 
+mod keeping;
 mod telling;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use self::keeping::Sensor;
 pub use self::telling::kernel_setting;
 pub use super::asking::Asking;
 use super::asking::Requests;
 use super::clocks::{Clocks, Device};
 use super::cmdserver::CommandServer;
 use super::commands::{Desk, House};
-use super::dump;
 use super::leap_source::LeapSource;
 use super::ntpd::Informant;
 use super::random::KernelRng;
@@ -41,8 +42,6 @@ const BUFFER: usize = 2048;
 const ROUND: usize = 64;
 /// Two readings in a row differ by less; a sleep does not.
 const SLEPT: TimeDelta = TimeDelta::from_millis(500);
-/// Between two looks at the file of leap seconds.
-const LEAP_INTERVAL: TimeDelta = TimeDelta::from_secs(12 * 3600);
 /// Look-ups under way.
 const LOOKUPS: usize = 64;
 /// Names of log lines go to whoever keeps the log.
@@ -102,6 +101,7 @@ pub struct Daemon {
     /// Where leap seconds are read from, and when again.
     leap_source: Option<(LeapSource, MonoTime)>,
     leap_lines: Vec<String>,
+    sensor: Option<Sensor>,
     rng: KernelRng,
     /// The kernel refused a command: said once.
     refused: bool,
@@ -143,6 +143,7 @@ impl Daemon {
             dumps: None,
             leap_source: None,
             leap_lines: Vec::new(),
+            sensor: None,
             rng: KernelRng::default(),
             refused: false,
             drift_failed: false,
@@ -178,55 +179,6 @@ impl Daemon {
         let dpoll = options.dpoll;
         let source = self.engine.add_refclock(now, options);
         self.clocks.add(source, device, dpoll, now.mono);
-    }
-
-    /// Leap seconds are read from here, now and twice a day.
-    pub fn set_leap_source(&mut self, source: LeapSource) {
-        self.leap_source = Some((source, clock::mono()));
-        self.read_leap_seconds();
-    }
-
-    fn read_leap_seconds(&mut self) {
-        let now = clock::both();
-        let Some((source, due)) = self.leap_source.as_mut().filter(|(_, due)| *due <= now.mono) else {
-            return;
-        };
-        *due = now.mono + LEAP_INTERVAL;
-        let (table, lines) = match source.read(now.clock) {
-            Ok((table, lines)) => (Some(table), lines),
-            Err(lines) => (None, lines),
-        };
-        // what was said before is not said again
-        if self.leap_lines != lines {
-            for line in &lines {
-                self.engine.log(if table.is_some() { Level::Info } else { Level::Warning }, line.clone());
-            }
-            self.leap_lines = lines;
-        }
-        self.engine.set_leap_table(table);
-    }
-
-    /// Histories are kept in this folder; those that are there are loaded (`-r`) or only removed.
-    pub fn set_dumps(&mut self, directory: PathBuf, load: bool) {
-        let taken = dump::take_all(&directory);
-        for (address, dump) in taken.into_iter().filter(|_| load) {
-            match dump {
-                Some(dump) => {
-                    self.engine.restore(clock::both(), address, &dump, &mut self.rng);
-                }
-                None => self.engine.log(Level::Warning, format!("Could not load dump file for {address}")),
-            }
-            self.set_clock();
-        }
-        self.dumps = Some(directory);
-    }
-
-    fn write_dumps(&mut self) {
-        let Some(directory) = &self.dumps else { return };
-        if let Some(error) = dump::write_all(directory, &self.engine.dumps(clock::both())) {
-            let line = format!("Could not open {} : {}", error.object, error.reason());
-            self.engine.log(Level::Error, line);
-        }
     }
 
     /// Watches the hardware clock.
@@ -336,6 +288,7 @@ impl Daemon {
             .into_iter()
             .chain(engine)
             .chain(self.clocks.deadline())
+            .chain(self.sensor.as_ref().map(Sensor::due))
             .chain(self.server.deadline())
             .chain(hour)
             .chain(self.rtc.iter().map(RtcKeeper::due))
@@ -352,6 +305,7 @@ impl Daemon {
         }
         self.read_leap_seconds();
         self.watch_rtc(log);
+        self.read_temperature();
         let mut buffer = vec![0; BUFFER];
         self.serve()?;
         self.receive_shared(&mut buffer);

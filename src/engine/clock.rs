@@ -82,6 +82,8 @@ pub struct Clock {
     maxchange: Option<(f64, i32, i32)>,
     limits: Limits,
     commands: Vec<ClockCommand>,
+    /// What is added to every rate below the loop's notice, s/s (`tempcomp`).
+    compensation: f64,
 }
 
 impl Clock {
@@ -97,7 +99,23 @@ impl Clock {
             maxchange: settings.maxchange,
             limits: limits(settings),
             commands: Vec::new(),
+            compensation: 0.0,
         }
+    }
+
+    /// The oscillator needs so much more, s/s, > 0: the clock is made faster; the estimate does not hear of it.
+    pub fn compensate(&mut self, compensation: f64) {
+        self.compensation = compensation;
+        if self.controlled {
+            self.commands.push(ClockCommand::SetRate(self.compensated(self.timeline.setting())));
+        }
+    }
+
+    fn compensated(&self, setting: KernelRate) -> KernelRate {
+        if self.compensation.abs() < f64::EPSILON {
+            return setting;
+        }
+        KernelRate::nearest((1.0 + setting.rate()) * (1.0 + self.compensation) - 1.0)
     }
 
     /// The time line.
@@ -286,7 +304,7 @@ impl Clock {
 
     fn set(&mut self, now: Now, setting: KernelRate) {
         if self.controlled && self.timeline.setting() != setting {
-            self.commands.push(ClockCommand::SetRate(setting));
+            self.commands.push(ClockCommand::SetRate(self.compensated(setting)));
             self.timeline.rate_set(now.clock, setting);
         }
     }

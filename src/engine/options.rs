@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::tempcomp::TempComp;
+
 /// How a source is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -277,6 +279,8 @@ pub struct Settings {
     pub rtcsync: bool,
     /// Seconds between writes of the drift file.
     pub drift_interval: u32,
+    /// `tempcomp`: what a temperature does.
+    pub tempcomp: Option<TempComp>,
     /// `refresh`: after so many seconds the address that was looked up longest ago is looked up again; 0: never.
     pub refresh: u32,
 }
@@ -310,6 +314,7 @@ impl Default for Settings {
             maxsamples: 0,
             rtcsync: false,
             drift_interval: 3600,
+            tempcomp: None,
             refresh: 1_209_600,
         }
     }

@@ -21,6 +21,7 @@ use crate::driver::statlog::{Kind, StatLog};
 use crate::engine::association::Start;
 use crate::engine::daemon::{self as engine, Engine, Setup};
 use crate::engine::options::{Settings, Source};
+use crate::engine::tempcomp::TempComp;
 use crate::engine::timeline::KernelRate;
 use crate::sys::clock::{self, ClockControl};
 use crate::sys::file;
@@ -29,6 +30,8 @@ use crate::types::{MonoTime, TimeDelta};
 
 /// A drift file is two numbers.
 const DRIFT_LIMIT: usize = 1024;
+/// A file of points is shorter.
+const POINTS_LIMIT: usize = 1 << 16;
 /// With `-q` the whole offset is slewed as fast as `maxslewrate` allows.
 const AT_ONCE: f64 = 1e-3;
 
@@ -68,6 +71,7 @@ pub(super) fn settings(args: &Args, config: &Config) -> Settings {
         minsamples: whole(i.minsamples),
         maxsamples: whole(i.maxsamples),
         rtcsync: config.flags.rtcsync,
+        tempcomp: None,
         refresh: whole(i.refresh),
         drift_interval: config.driftfile.as_ref().map_or(3600, |(_, interval)| *interval),
     }
@@ -112,7 +116,7 @@ pub(super) fn daemon(
     let served = server.sockets() > 0;
     let port = u16::try_from(config.integers.port).unwrap_or(0);
     let setup = Setup {
-        settings: settings(args, config),
+        settings: Settings { tempcomp: temperature_model(config)?, ..settings(args, config) },
         controlled: controls,
         setting,
         drift: drift.map(|(frequency, skew, _)| (frequency, skew)),
@@ -127,7 +131,7 @@ pub(super) fn daemon(
     let asking = Asking {
         addresses: (config.bindacqaddress.v4, config.bindacqaddress.v6),
         device: config.words.bindacqdevice.clone(),
-        port: u16::try_from(config.integers.acquisitionport).unwrap_or(0),
+        port: u16::try_from(config.integers.acquisitionport).ok(),
         server_port: port,
         dscp: serving::binding(config).dscp,
     };
@@ -160,6 +164,10 @@ pub(super) fn daemon(
     for (configured, _) in &config.sources {
         daemon.add(&source(args, config, configured));
     }
+    if let Some([sensor, interval, ..]) = config.tempcomp.as_deref() {
+        let interval = interval.parse().ok().and_then(TimeDelta::from_secs_f64).unwrap_or_default();
+        daemon.set_sensor(absolute(sensor), interval);
+    }
     let words = &config.words;
     let list = words.leapseclist.as_deref().map(|path| LeapSource::List(absolute(path)));
     if let Some(source) = list.or_else(|| words.leapsectz.clone().map(LeapSource::Zone)) {
@@ -169,6 +177,23 @@ pub(super) fn daemon(
         daemon.set_dumps(absolute(directory), args.reload);
     }
     Ok(daemon)
+}
+
+/// What `tempcomp` says of the oscillator.
+fn temperature_model(config: &Config) -> Result<Option<TempComp>, Fatal> {
+    let number = |word: &String| word.parse::<f64>().unwrap_or(0.0);
+    match config.tempcomp.as_deref() {
+        Some([_, _, t0, k0, k1, k2]) => {
+            Ok(Some(TempComp::Quadratic { t0: number(t0), k: [number(k0), number(k1), number(k2)] }))
+        }
+        Some([_, _, points]) => {
+            let bytes = file::read_bounded(Path::new(points), POINTS_LIMIT)
+                .map_err(|error| Fatal(format!("Could not open {points} : {}", error.reason())))?;
+            let model = TempComp::parse_points(&String::from_utf8_lossy(&bytes));
+            model.map(Some).ok_or_else(|| Fatal(format!("Could not read tempcomp points from {points}")))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Opens the reference clocks.

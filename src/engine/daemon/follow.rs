@@ -54,6 +54,24 @@ impl Engine {
         self.restart(now, rng);
     }
 
+    /// The clock was not updated for so long that an average of its frequency is better than the last one.
+    pub(super) fn fall_back(&mut self, now: Now) {
+        if let Some(frequency) = self.fallback.timer(now.mono) {
+            self.clock.set_initial_rate(now, -frequency);
+            self.lose(now);
+        }
+    }
+
+    /// The temperature changed, and with it the oscillator.
+    pub(super) fn compensate(&mut self, now: Now, temperature: f64) {
+        let ppm = self.settings.tempcomp.as_ref().and_then(|model| model.at(temperature));
+        if let Some(ppm) = ppm {
+            self.clock.compensate(ppm * 1e-6);
+            let time = self.timeline().estimated(now.clock);
+            self.actions.push_back(Action::Record(Record::Temperature(time, temperature, ppm)));
+        }
+    }
+
     /// All measurements are void.
     pub(super) fn restart(&mut self, now: Now, rng: &mut dyn Rng) {
         self.bank.lose_offset();
@@ -305,6 +323,7 @@ impl Engine {
         self.combined = used.len();
         self.reference.update(now, update, rng);
         self.learnt = Some((self.frequency(), facts.skew));
+        self.fallback.update(now.mono, self.frequency());
         if offset.abs() > self.settings.logchange {
             self.log(Level::Warning, format!("System clock wrong by {offset:.6} seconds"));
         }

@@ -26,6 +26,7 @@ use super::association::{
 };
 use super::bank::Bank;
 use super::clock::{Clock, ClockCommand, Jump, Manner};
+use super::fallback::Fallback;
 use super::manual::Manual;
 use super::measurement::{Measurement, SourceId};
 use super::names::Names;
@@ -110,6 +111,8 @@ pub enum Input<'a> {
         /// What it said.
         reading: ClockReading,
     },
+    /// The temperature of the oscillator, in the sensor's own unit.
+    Temperature(f64),
     /// The machine slept.
     Suspended,
 }
@@ -241,6 +244,7 @@ pub struct Engine {
     sources: BTreeMap<SourceId, Source>,
     clocks: BTreeMap<SourceId, ClockSource>,
     names: Names,
+    fallback: Fallback,
     leaps: leap::Leaps,
     /// Whether the bank was fed by reference clocks last.
     by_clock: bool,
@@ -290,6 +294,7 @@ impl Engine {
             sources: BTreeMap::new(),
             clocks: BTreeMap::new(),
             leaps: leap::Leaps::default(),
+            fallback: Fallback::new(setup.settings.fallbackdrift),
             by_clock: false,
             names: Names::new(TimeDelta::from_secs_f64(f64::from(setup.settings.refresh))),
             keys: setup.keys,
@@ -421,6 +426,7 @@ impl Engine {
             Input::NotSent { source, token } => self.event(now, source, Event::NotSent { token }, rng),
             Input::Resolved { name, result } => self.resolved(now, name, &result, rng),
             Input::Clock { source, reading } => self.read_clock(now, source, &reading),
+            Input::Temperature(temperature) => self.compensate(now, temperature),
             Input::Suspended => self.resume(now, rng),
         }
         self.run_timers(now, rng);
@@ -449,7 +455,13 @@ impl Engine {
         let broadcasts = self.broadcasts.iter().map(Broadcaster::next_timeout);
         let clocks = self.clocks.values().map(|source| source.clock.next_timeout());
         let leap = self.leap_timeout(self.last);
-        let own = [self.clock.next_timeout(), self.status_due, self.names.next_timeout(), leap];
+        let own = [
+            self.clock.next_timeout(),
+            self.status_due,
+            self.names.next_timeout(),
+            leap,
+            self.fallback.next_timeout(),
+        ];
         sources.chain(broadcasts).chain(clocks).chain(own.into_iter().flatten()).min()
     }
 
@@ -575,6 +587,7 @@ impl Engine {
         for id in due {
             self.event(now, id, Event::Timer, rng);
         }
+        self.fall_back(now);
         self.poll_clocks(now, rng);
         self.names.timer(now.mono);
         self.follow_names(now, rng);

@@ -197,3 +197,47 @@ fn what_was_dumped_is_followed_again_at_once() {
     assert!(!world.engine.restore(now, dumps[0].0, &other, &mut world.rng));
     assert!(!world.engine.restore(now, address(9).ip(), &dumps[0].1, &mut world.rng));
 }
+
+#[test]
+fn an_average_takes_over_when_updates_stop() {
+    let mut world = World::new(0.0, 20.0, Settings { fallbackdrift: Some((12, 13)), ..Settings::default() });
+    world.server(1, 0.0, "iburst");
+    world.run_until(20_000);
+    let average = world.engine.frequency();
+    assert!((average - 20e-6).abs() < 1e-6, "{average}");
+    // the oscillator errs for a while, then nobody answers
+    let setting = world.kernel.setting;
+    world.kernel.change(world.truth, setting, TimeDelta::ZERO);
+    world.kernel.oscillator = 30e-6;
+    world.run_until(23_000);
+    let last = world.engine.frequency();
+    assert!(last > 25e-6, "{last}");
+    world.remotes.get_mut(&address(1)).unwrap().up = false;
+    world.run_until(23_000 + 4096 + 1100);
+    let fallen_back = world.engine.frequency();
+    assert!(fallen_back < last - 2e-6 && fallen_back > average, "{average} {fallen_back} {last}");
+    let now = world.kernel.at(world.truth);
+    assert_eq!(world.engine.tracking(now).leap, Leap::Unsynchronised);
+}
+
+#[test]
+fn the_temperature_is_compensated_below_the_loop() {
+    let model = crate::engine::tempcomp::TempComp::Quadratic { t0: 20.0, k: [0.0, 1.0, 0.0] };
+    let mut world = World::new(0.0, 0.0, Settings { tempcomp: Some(model), ..Settings::default() });
+    world.server(1, 0.0, "iburst");
+    world.run_until(4000);
+    // it becomes 2 ppm slower and the sensor says so: the estimate need not move
+    let before = world.engine.frequency();
+    let setting = world.kernel.setting;
+    world.kernel.change(world.truth, setting, TimeDelta::ZERO);
+    world.kernel.oscillator = -2e-6;
+    let now = world.kernel.at(world.truth);
+    world.engine.handle(now, Input::Temperature(22.0), &mut world.rng);
+    world.act();
+    assert!(world.rate_error().abs() < 1e-7, "{}", world.rate_error());
+    world.engine.handle(now, Input::Temperature(1000.0), &mut world.rng);
+    world.act();
+    assert!(world.rate_error().abs() < 1e-7, "absurd: {}", world.rate_error());
+    world.run_until(8000);
+    assert!((world.engine.frequency() - before).abs() < 2e-7 && world.error().abs() < 1e-4);
+}
