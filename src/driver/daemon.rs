@@ -7,6 +7,7 @@ mod telling;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use self::keeping::Sensor;
@@ -245,7 +246,7 @@ impl Daemon {
             let snapshot = self.engine.snapshot(clock::both());
             let dressed = self.informant.as_ref().map_or(snapshot, |informant| informant.dress(snapshot));
             self.server.set_snapshot(dressed);
-            match self.wait(until.deadline)? {
+            match self.wait_and_answer(until.deadline)? {
                 Woken::Signal => {
                     if let Some(signal) = signal::take() {
                         break Ended::Signal(signal);
@@ -275,25 +276,45 @@ impl Daemon {
         Ok(ended)
     }
 
-    fn wait(&self, deadline: Option<MonoTime>) -> Result<Woken, SysError> {
+    /// Waits. What only the server has to do with is answered at once, for as long as nothing else comes and no time is
+    /// due: a busy server costs its answers and no more.
+    fn wait_and_answer(&mut self, deadline: Option<MonoTime>) -> Result<Woken, SysError> {
+        let next = self.next_timeout(deadline);
+        let sockets = self.server.descriptors().count();
+        loop {
+            let woken = wait(&self.descriptors(), next)?;
+            let requests =
+                matches!(&woken, Woken::Ready(places) if places.iter().all(|place| *place < sockets));
+            if !requests || self.serve()? || self.rng.failed() {
+                return Ok(woken);
+            }
+            if next.is_some_and(|next| next <= clock::mono()) {
+                return Ok(Woken::Deadline);
+            }
+        }
+    }
+
+    /// What to wait for; the server's sockets come first.
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         let mut fds: Vec<_> = self.server.descriptors().collect();
         fds.extend(self.requests.descriptors());
         fds.extend(self.clocks.descriptors());
         fds.extend(self.resolver.wake_fd());
         fds.extend(self.commands.iter().flat_map(CommandServer::descriptors));
         fds.extend(self.rtc.iter().filter_map(RtcKeeper::descriptor));
-        let hour = self.informant.as_ref().and_then(Informant::deadline);
-        let engine = self.engine.next_timeout();
-        let next = deadline
+        fds
+    }
+
+    fn next_timeout(&self, deadline: Option<MonoTime>) -> Option<MonoTime> {
+        deadline
             .into_iter()
-            .chain(engine)
+            .chain(self.engine.next_timeout())
             .chain(self.clocks.deadline())
             .chain(self.sensor.as_ref().map(Sensor::due))
             .chain(self.server.deadline())
-            .chain(hour)
+            .chain(self.informant.as_ref().and_then(Informant::deadline))
             .chain(self.rtc.iter().map(RtcKeeper::due))
-            .min();
-        wait(&fds, next)
+            .min()
     }
 
     /// Everything that came in goes to the engine, the timers too.
@@ -306,7 +327,7 @@ impl Daemon {
         self.read_leap_seconds();
         self.watch_rtc(log);
         self.read_temperature();
-        let mut buffer = vec![0; BUFFER];
+        let mut buffer = [0; BUFFER];
         self.serve()?;
         self.receive_shared(&mut buffer);
         for id in self.requests.own() {
@@ -391,8 +412,8 @@ impl Daemon {
         }
     }
 
-    /// Requests are answered at once; what is not one may be of a peer, or a control message.
-    fn serve(&mut self) -> Result<(), SysError> {
+    /// Requests are answered at once; what is not one may be of a peer, or a control message. Whether there was such.
+    fn serve(&mut self) -> Result<bool, SysError> {
         if self.peers_of != self.engine.generation() {
             self.peers_of = self.engine.generation();
             self.server.set_peers(self.engine.peers().collect());
@@ -411,7 +432,9 @@ impl Daemon {
             }
         };
         self.server.service(clock::mono(), &mut other)?;
+        let mut more = !others.is_empty();
         while let Some((frame, at)) = self.server.take_own_stamp() {
+            more = true;
             if let Some((source, token)) = self.requests.of_frame(&frame) {
                 self.hand(Input::Sent { source, token, at: kernel_stamp(at) });
             }
@@ -423,7 +446,7 @@ impl Daemon {
             }
             self.hand(Input::Symmetric { from, bytes: &bytes, received, local });
         }
-        Ok(())
+        Ok(more)
     }
 
     /// Replies to requests that left by a shared socket.
