@@ -29,6 +29,7 @@ use crate::engine::daemon::{self as engine, Action, Engine, Input, Level, Lookup
 use crate::engine::measurement::SourceId;
 use crate::engine::options::Source;
 use crate::engine::record::Record;
+use crate::engine::timeline::KernelRate;
 use crate::sys::clock::{ClockControl, ClockStatus};
 use crate::sys::dns::{Found, Query, Resolver};
 use crate::sys::net::{Datagram, Family, StampSource, UdpSocket};
@@ -106,6 +107,8 @@ pub struct Daemon {
     rng: KernelRng,
     /// The kernel refused a command: said once.
     refused: bool,
+    /// The rate that it granted last.
+    granted: KernelRate,
     drift_failed: bool,
     gave_up: bool,
     stepped: bool,
@@ -124,6 +127,7 @@ impl Daemon {
         control: Option<ClockControl>,
         asking: Asking,
     ) -> Result<Self, SysError> {
+        let granted = engine.timeline().setting();
         Ok(Self {
             engine,
             server,
@@ -147,6 +151,7 @@ impl Daemon {
             sensor: None,
             rng: KernelRng::default(),
             refused: false,
+            granted,
             drift_failed: false,
             gave_up: false,
             stepped: false,
@@ -592,17 +597,24 @@ impl Daemon {
             }
             ClockCommand::Tai(offset) => control.set_tai(*offset),
         };
-        if let (ClockCommand::Step(delta), true, Some(informant)) =
-            (command, done.is_ok(), &mut self.informant)
-            && let Some(line) = informant.stepped(*delta, &self.engine, clock::both())
-        {
-            self.engine.log(Level::Info, line);
-        }
-        if let Err(error) = done
-            && !self.refused
-        {
-            self.refused = true;
-            self.engine.log(Level::Error, error.to_string());
+        match (done, command) {
+            (Ok(()), ClockCommand::SetRate(setting)) => self.granted = *setting,
+            (Ok(()), ClockCommand::Step(delta)) => {
+                if let Some(informant) = &mut self.informant
+                    && let Some(line) = informant.stepped(*delta, &self.engine, clock::both())
+                {
+                    self.engine.log(Level::Info, line);
+                }
+            }
+            (Ok(()), _) => {}
+            (Err(error), _) => {
+                if !self.refused {
+                    self.refused = true;
+                    self.engine.log(Level::Error, error.to_string());
+                }
+                let (command, setting) = (*command, self.granted);
+                self.engine.handle(clock::both(), Input::Refused { command, setting }, &mut self.rng);
+            }
         }
     }
 

@@ -287,6 +287,22 @@ impl Clock {
         self.set(now, slew.setting);
     }
 
+    /// The kernel refused `command`, and runs at `setting`: what was believed of it is taken back, and no further command is
+    /// given. Whoever asks is told the estimated time all the same.
+    pub fn refused(&mut self, now: Now, command: ClockCommand, setting: KernelRate) {
+        if let ClockCommand::Step(delta) = command {
+            // the reading is the one from before the step: nothing moved
+            self.timeline.stepped(now.clock + delta, -delta);
+            self.ahead = ahead(now);
+        }
+        self.controlled = false;
+        self.slew_end = None;
+        self.commands.clear();
+        if self.timeline.setting() != setting {
+            self.timeline.rate_set(now.clock, setting);
+        }
+    }
+
     /// Stops slewing: the clock runs on at the rate of the estimate (the end of the daemon).
     pub fn settle(&mut self, now: Now) {
         self.slew_end = None;

@@ -4,6 +4,8 @@
 
 #[path = "association.rs"]
 mod association;
+#[path = "engine.rs"]
+mod engine;
 #[path = "ntp.rs"]
 mod ntp;
 
@@ -46,6 +48,7 @@ pub(crate) const BODIES: &[(&str, Body)] = &[
     ("association", association::association),
     ("ntp_conf", ntp::ntp_conf),
     ("mode6_requests", ntp::mode6_requests),
+    ("engine", engine::engine),
 ];
 
 /// Every 48 bytes are a header, and the header is these 48 bytes again.

@@ -26,6 +26,8 @@ pub(crate) struct Config {
     pub(crate) sources: Vec<(HostId, Source)>,
     pub(crate) precision: f64,
     pub(crate) drift: Option<(f64, f64)>,
+    /// From this second of the uptime on the kernel refuses every change of its clock.
+    pub(crate) refuses_from: i64,
 }
 
 /// The engine and what its driver keeps.
@@ -44,6 +46,8 @@ pub(crate) struct Daemon {
     pub(crate) fastest: f64,
     pub(crate) drift: Option<(f64, f64)>,
     pub(crate) gave_up: bool,
+    /// Commands that the kernel refused.
+    pub(crate) refusals: usize,
     /// Samples that were taken into a register.
     pub(crate) samples: usize,
 }
@@ -59,11 +63,19 @@ pub(crate) fn daemon(scenario: &Scenario, servers: Vec<HostId>) -> Box<dyn Node>
             .collect(),
         precision: scenario.precision,
         drift: scenario.drift,
+        refuses_from: scenario.refuses_from,
     }))
 }
 
 fn address(host: HostId) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, u8::try_from(host).unwrap()], 123))
+}
+
+/// The client's own address, as its sockets tell it.
+pub(crate) const OWN: [u8; 4] = [10, 0, 0, 200];
+
+fn uptime(host: &Host<'_>) -> i64 {
+    host.now().mono.as_nanos() / 1_000_000_000 - 1000
 }
 
 fn stamp(at: Timestamp) -> Stamp {
@@ -83,6 +95,7 @@ impl Daemon {
             fastest: 0.0,
             drift: None,
             gave_up: false,
+            refusals: 0,
             samples: 0,
         }
     }
@@ -126,6 +139,14 @@ impl Daemon {
                 }
                 Action::Close(source) => {
                     self.open.remove(&source);
+                }
+                Action::Clock(command @ (ClockCommand::SetRate(_) | ClockCommand::Step(_)))
+                    if uptime(host) >= self.config.refuses_from =>
+                {
+                    self.refusals += 1;
+                    let setting = self.setting;
+                    let engine = self.engine.as_mut().expect("running");
+                    engine.handle(host.now(), Input::Refused { command, setting }, host.rng);
                 }
                 Action::Clock(ClockCommand::SetRate(setting)) => {
                     self.setting = setting;
@@ -191,7 +212,7 @@ impl Node for Daemon {
     fn on_datagram(&mut self, from: HostId, bytes: &[u8], host: &mut Host<'_>) {
         let received = stamp(host.now().clock);
         let Some(source) = self.source_of(from).filter(|source| self.open.contains(source)) else { return };
-        self.handle(Input::Reply { source, bytes, received, local: None }, host);
+        self.handle(Input::Reply { source, bytes, received, local: Some(OWN.into()) }, host);
     }
 
     fn next_timeout(&self) -> Option<MonoTime> {

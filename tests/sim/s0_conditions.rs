@@ -1,5 +1,6 @@
 //! Scenarios: what the world does to a daemon with chrony's defaults.
 
+use super::daemon::OWN;
 use super::host::OscillatorSpec;
 use super::link::Delay;
 use super::matrix::makestep;
@@ -185,4 +186,61 @@ fn s015_the_same_seed_is_the_same_run() {
     };
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
+}
+
+#[test]
+fn s016_a_kernel_that_refuses_leaves_an_observer() {
+    for second in [0, 3000] {
+        let scenario = Scenario { refuses_from: second, polls: (6, 6), ..quick() };
+        let run = scenario.follow();
+        let daemon = run.daemon();
+        assert_eq!((daemon.refusals, daemon.said("cannot be controlled")), (1, 1), "{:?}", daemon.log);
+        // the kernel's clock runs away, what is told to clients does not
+        let now = run.world.clock(CLIENT).now();
+        let told = (daemon.engine().timeline().estimated(now.clock) - now.clock).as_secs_f64();
+        assert!((run.error() + told).abs() < 1e-3, "{} {told}", run.error());
+        assert!(daemon.engine().updates() > 100 && run.selected() == "*");
+    }
+}
+
+#[test]
+fn s017_after_a_leap_of_minutes_everything_is_measured_anew() {
+    for (seconds, way) in [(300, "Forward"), (-300, "Backward")] {
+        let step = Some((3000, seconds * 1_000_000_000));
+        let settings = makestep(Some((1.0, -1)));
+        let scenario = Scenario { foreign_step: step, quiet_from: 3001, polls: (6, 6), settings, ..quick() };
+        let run = scenario.follow();
+        assert_eq!(run.daemon().said(way), 1, "{:?}", run.daemon().log);
+        assert!(run.synced_at() < 600, "{}", run.synced_at());
+        assert_eq!(run.daemon().steps.len(), 1, "{:?}", run.daemon().steps);
+    }
+}
+
+#[test]
+fn s018_who_follows_us_is_not_followed() {
+    let conduct = |refid, stratum| Conduct { refid: Some(refid), stratum, ..honest() };
+    let run = Scenario { servers: servers(&[conduct(OWN, 2)]), ..quick() }.follow();
+    assert_eq!((run.daemon().samples, run.daemon().engine().updates()), (0, 0), "{}", run.selected());
+    // a stratum-1 server may call its clock what it likes
+    let other = Scenario { servers: servers(&[conduct([10, 0, 0, 201], 2)]), ..quick() }.follow();
+    assert!(other.daemon().engine().updates() > 10);
+}
+
+#[test]
+fn s019_a_server_that_jumps_is_followed_when_it_is_alone_and_dropped_when_it_is_not() {
+    let jumps = Conduct { lie: (4000, 50_000_000), ..honest() };
+    let base = Scenario { polls: (6, 6), limit: 12_000, ..quick() };
+    let alone = Scenario { servers: servers(std::slice::from_ref(&jumps)), ..base.clone() }.follow();
+    assert!((alone.error() - 0.05).abs() < 1e-3, "{}", alone.error());
+    let run = Scenario { servers: servers(&[jumps, honest(), honest()]), ..base }.follow();
+    assert!(run.max_offset() < 1e-3, "{}", run.max_offset());
+    assert!(run.selected().starts_with('x'), "{}", run.selected());
+}
+
+#[test]
+fn s020_an_absurd_server_has_no_effect() {
+    for (root, selected) in [((0.0, 20.0), "M"), ((7.0, 0.0), "d"), ((0.0, 5.0), "d")] {
+        let run = Scenario { servers: servers(&[Conduct { root, ..honest() }]), ..quick() }.follow();
+        assert_eq!((run.selected().as_str(), run.daemon().engine().updates()), (selected, 0), "{root:?}");
+    }
 }

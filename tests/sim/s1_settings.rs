@@ -1,6 +1,7 @@
 //! Scenarios: every option of a source and every directive of the discipline does something.
 
-use ntpbox::engine::options::{AuthSelectMode, Settings};
+use ntpbox::engine::options::{AuthSelectMode, Local, Settings};
+use ntpbox::engine::selection::Options;
 
 use super::host::OscillatorSpec;
 use super::link::Delay;
@@ -201,6 +202,17 @@ fn s119_xleave_and_fields_do_no_harm() {
 }
 
 #[test]
+fn s121_burst_asks_again_for_what_was_lost() {
+    let scenario = |options| Scenario { loss: 0.3, limit: 20_000, ..with(options) };
+    let samples = |options| {
+        let run = scenario(options).follow();
+        (run.daemon().samples, run.requests(1))
+    };
+    let (more, once) = (samples("burst minpoll 4 maxpoll 9"), samples("minpoll 4 maxpoll 9"));
+    assert!(more.1 > once.1 && more.0 > once.0, "{more:?} {once:?}");
+}
+
+#[test]
 fn s201_makestep_steps_only_when_it_may() {
     let base = Scenario { error: 2.0, ..Scenario { polls: (6, 6), ..quick() } };
     assert_eq!(base.follow().daemon().steps.len(), 1);
@@ -348,4 +360,47 @@ fn s214_logchange_is_how_much_is_worth_a_line() {
 fn s215_authselectmode_require_needs_keys() {
     let run = set(|settings| settings.authselectmode = AuthSelectMode::Require).follow();
     assert_eq!(run.daemon().engine().updates(), 0, "{}", run.selected());
+}
+
+#[test]
+fn s217_authselectmode_says_what_keys_are_worth() {
+    let options = |mode| {
+        let mut scenario = Scenario {
+            servers: servers(&[honest(), honest()]),
+            ..set(|settings| settings.authselectmode = mode)
+        };
+        scenario.servers[0].options = "key 1";
+        let run = scenario.until(10);
+        let effective = |n| run.daemon().engine().sources().nth(n).unwrap().1.effective;
+        let ([signed, other], flags) =
+            ([effective(0), effective(1)], |o: Options| [o.trust, o.require, o.noselect]);
+        (flags(signed), flags(other))
+    };
+    let none = [false; 3];
+    assert_eq!(options(AuthSelectMode::Ignore), (none, none));
+    assert_eq!(options(AuthSelectMode::Mix), ([true, true, false], none));
+    assert_eq!(options(AuthSelectMode::Prefer), (none, [false, false, true]));
+    assert_eq!(options(AuthSelectMode::Require), (none, [false, false, true]));
+}
+
+#[test]
+fn s218_local_serves_what_there_is() {
+    let dead = Conduct { silent: (0, i64::MAX), ..honest() };
+    let alone = |local| Scenario {
+        servers: servers(std::slice::from_ref(&dead)),
+        ..set(|settings| settings.local = local)
+    };
+    let local = Local {
+        stratum: 8,
+        orphan: false,
+        distance: 1.0,
+        activate: 0.0,
+        waitsynced: 0.0,
+        waitunsynced: 300.0,
+    };
+    assert_eq!(stratum(&alone(None).until(1000)), 0);
+    assert_eq!(stratum(&alone(Some(local)).until(200)), 0);
+    assert_eq!(stratum(&alone(Some(local)).until(400)), 8);
+    // a source that is followed is better
+    assert_eq!(stratum(&set(|settings| settings.local = Some(local)).follow()), 2);
 }

@@ -68,6 +68,8 @@ pub(crate) struct Scenario {
     pub(crate) precision: f64,
     /// What the drift file says: ppm, > 0: the clock gains; and the bound on its error.
     pub(crate) drift: Option<(f64, f64)>,
+    /// From this second on the kernel refuses every change of the client's clock.
+    pub(crate) refuses_from: i64,
 }
 
 impl Default for Scenario {
@@ -92,6 +94,7 @@ impl Default for Scenario {
             settings: Settings::default(),
             precision: 1e-7,
             drift: None,
+            refuses_from: i64::MAX,
         }
     }
 }

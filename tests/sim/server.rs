@@ -29,13 +29,23 @@ pub(crate) struct Conduct {
     pub(crate) hostile: bool,
     /// Its stratum; 16: it says that it is not synchronised.
     pub(crate) stratum: u8,
+    /// The reference ID that it shows; `None`: its own.
+    pub(crate) refid: Option<[u8; 4]>,
     /// Root delay and dispersion, s.
     pub(crate) root: (f64, f64),
 }
 
 impl Default for Conduct {
     fn default() -> Self {
-        Self { lie: (0, 0), silent: (0, 0), kiss_at: None, hostile: false, stratum: 1, root: (0.0, 0.0) }
+        Self {
+            lie: (0, 0),
+            silent: (0, 0),
+            kiss_at: None,
+            hostile: false,
+            stratum: 1,
+            refid: None,
+            root: (0.0, 0.0),
+        }
     }
 }
 
@@ -52,7 +62,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(conduct: Conduct, refid: u32) -> Self {
-        let refid = RefId::from_bits(refid);
+        let refid = RefId::from_bits(conduct.refid.map_or(refid, u32::from_be_bytes));
         Self { conduct, refid, answers: None, requests: 0, last_reply: Vec::new(), version: 0 }
     }
 

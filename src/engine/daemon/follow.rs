@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::{
-    Action, Candidate, ClockCommand, Course, EXTRA_EVERY, Engine, Jump, Leap, Level, Measurement, Now,
-    Record, RefId, Rng, STATUS_INTERVAL, SourceId, TimeDelta, Whom, named, selection,
+    Action, Candidate, ClockCommand, Course, EXTRA_EVERY, Engine, Jump, KernelRate, Leap, Level, Measurement,
+    Now, Record, RefId, Rng, STATUS_INTERVAL, SourceId, TimeDelta, Whom, named, selection,
 };
 use crate::auth::refid_of_ipv6;
 use crate::engine::bank::{Verdict, steer};
@@ -69,6 +69,17 @@ impl Engine {
             self.clock.compensate(ppm * 1e-6);
             let time = self.timeline().estimated(now.clock);
             self.actions.push_back(Action::Record(Record::Temperature(time, temperature, ppm)));
+        }
+    }
+
+    /// The kernel's clock cannot be steered (any more): the daemon goes on as an observer.
+    pub(super) fn refused(&mut self, now: Now, command: ClockCommand, setting: KernelRate) {
+        if self.clock.is_controlled()
+            && !matches!(command, ClockCommand::Status { .. } | ClockCommand::Tai(_))
+        {
+            self.clock.refused(now, command, setting);
+            self.commands.clear();
+            self.log(Level::Error, "The system clock cannot be controlled any more".to_owned());
         }
     }
 

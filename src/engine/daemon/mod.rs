@@ -113,6 +113,13 @@ pub enum Input<'a> {
     },
     /// The temperature of the oscillator, in the sensor's own unit.
     Temperature(f64),
+    /// The kernel refused a command to its clock.
+    Refused {
+        /// Which.
+        command: ClockCommand,
+        /// What the kernel is set to.
+        setting: KernelRate,
+    },
     /// The machine slept.
     Suspended,
 }
@@ -405,7 +412,7 @@ impl Engine {
 
     /// Takes an input.
     pub fn handle(&mut self, now: Now, input: Input<'_>, rng: &mut dyn Rng) {
-        if !matches!(input, Input::Suspended) {
+        if !matches!(input, Input::Suspended | Input::Refused { .. }) {
             self.watch_clock(now, rng);
         }
         self.pass_leap(now);
@@ -427,6 +434,7 @@ impl Engine {
             Input::Resolved { name, result } => self.resolved(now, name, &result, rng),
             Input::Clock { source, reading } => self.read_clock(now, source, &reading),
             Input::Temperature(temperature) => self.compensate(now, temperature),
+            Input::Refused { command, setting } => self.refused(now, command, setting),
             Input::Suspended => self.resume(now, rng),
         }
         self.run_timers(now, rng);
