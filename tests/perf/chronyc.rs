@@ -103,7 +103,7 @@ fn main() -> ExitCode {
     let mut figures = Figures::default();
     let Some(theirs) = peer("chrony@sid", "chronyc") else { return ExitCode::SUCCESS };
     let chronyd = theirs.with_file_name("chronyd");
-    let ours = PathBuf::from(env!("CARGO_BIN_EXE_ntpbox"));
+    let ours = lab::ours();
     let scratch = Scratch::new();
     let clients = [("ours", vec![ours.clone(), "chronyc".into()]), ("theirs", original(&theirs))];
     // the daemons have the first core

@@ -22,6 +22,11 @@ const BATCH: u64 = 32;
 /// Silence after which what is under way counts as lost.
 const QUIET: TimeDelta = TimeDelta::from_millis(1000);
 
+/// Our binary; NTPBOX_BIN names another one.
+pub(crate) fn ours() -> PathBuf {
+    std::env::var_os("NTPBOX_BIN").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_ntpbox")), PathBuf::from)
+}
+
 /// A folder of its own, removed in the end.
 pub(crate) struct Scratch(PathBuf);
 

@@ -43,7 +43,7 @@ impl Lab {
         );
         let conf = self.scratch.file(&format!("conf{port}"), &text);
         let program = match side {
-            Side::Ours => PathBuf::from(env!("CARGO_BIN_EXE_ntpbox")),
+            Side::Ours => lab::ours(),
             Side::Theirs => self.theirs.clone()?,
         };
         let mut words: Vec<PathBuf> = tool.iter().map(PathBuf::from).collect();
@@ -185,7 +185,7 @@ fn clients(lab: &mut Lab) {
 /// `log_drops` of a daemon.
 fn dropped(lab: &Lab, daemon: &Daemon) -> f64 {
     let socket = lab.scratch.path().join(format!("sock{}", daemon.at.port()));
-    let ran = Command::new(env!("CARGO_BIN_EXE_ntpbox"))
+    let ran = Command::new(lab::ours())
         .args(["chronyc", "-c", "-h", socket.to_str().unwrap(), "serverstats"])
         .output()
         .unwrap();
