@@ -1,4 +1,4 @@
-//! A small time server: [`server::answer`] on one socket, for as long as somebody turns it.
+//! A small time server: `server::answer` on one socket, for as long as somebody turns it.
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -6,7 +6,7 @@
 //!
 //! A table is an array of sets of 16 records; an address belongs to two sets that a secret seed chooses, and a new one takes a
 //! free place of the emptier. Where both are full, the oldest record that was seen only once gives way, else the oldest; who
-//! came back within [`PROTECTED`] is passed over as long as there are others. So a flood of forged addresses, of which each
+//! came back within `PROTECTED` is passed over as long as there are others. So a flood of forged addresses, of which each
 //! is seen once, turns over among its own records.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -274,7 +274,6 @@ fn every_command_of_every_generation() {
         "Source 10.77.0.1 new maxdelay 0.500000",
         "Added source 127.0.0.77",
         "Removed source 127.0.0.77",
-        "Key 99 is missing",
         "New reselect distance 0.000100",
         "Could not step system clock",
         "New makestep 0.100000 3",

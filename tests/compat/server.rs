@@ -221,6 +221,10 @@ fn answers(socket: &UdpSocket, requests: &[Vec<u8>]) -> BTreeMap<u64, Vec<(Heade
         }
     }
     while let Ok(length) = socket.recv(&mut bytes) {
+        // ours answers control messages where it serves, which chronyd does not (decisions.md, Daemon)
+        if side() == Side::Ours && bytes[0] & 7 == 6 {
+            continue;
+        }
         let header = Header::parse(&bytes[..length]).unwrap();
         found.entry(header.origin.to_bits()).or_default().push((header, length));
     }

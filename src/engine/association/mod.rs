@@ -4,7 +4,7 @@
 //! randomness come in; packets, samples and notices go out. A time stamp is put on the free clock at the moment it comes in, so
 //! that a step or slew between two of them changes nothing (house.md §4).
 //!
-//! [`schedule`] decides when a request leaves, [`exchange`] what it holds and which reply counts (discipline.md §1.2), the
+//! `schedule` decides when a request leaves, `exchange` what it holds and which reply counts (discipline.md §1.2), the
 //! [`register`](super::register) what the samples are worth.
 
 mod broadcast;

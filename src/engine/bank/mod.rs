@@ -1,9 +1,9 @@
-//! The estimator: a bank of Kalman filters of the **free clock**, one for each idea of how its rate moves ([`levels`]), weighed
+//! The estimator: a bank of Kalman filters of the **free clock**, one for each idea of how its rate moves (`levels`), weighed
 //! by how well they predict.
 //!
 //! Corrections never enter it (the free clock does not see them), so steering disturbs no estimate and old samples stay usable.
-//! A sample's error has a shape that its round trip tells and its source teaches ([`shape`]); path biases of several sources
-//! are estimated together ([`gauge`]); the first samples are filtered again with everything that is known by then ([`start`]).
+//! A sample's error has a shape that its round trip tells and its source teaches (`shape`); path biases of several sources
+//! are estimated together (`gauge`); the first samples are filtered again with everything that is known by then (`start`).
 //! Equations, constants and the experiments behind them: discipline-filter.md.
 //!
 //! Times and offsets come as integers; `f64` holds only differences from an anchor that moves along, so that a daemon may run
