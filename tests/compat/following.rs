@@ -60,6 +60,9 @@ fn measured(host: &Host, address: &str) -> Vec<Measured> {
     all
 }
 
+/// A server in user space stamps this late where others want the processor too, s.
+const LATE: f64 = 500e-6;
+
 /// Looks at what came from a source: enough of it, and each offset right to within its root distance.
 fn check(host: &Host, process: &Process, address: &str, what: &str, least: usize) {
     let measured = measured(host, address);
@@ -67,7 +70,8 @@ fn check(host: &Host, process: &Process, address: &str, what: &str, least: usize
     let log = process.err();
     assert!(good.len() >= least, "{what}: {} good of {}\n{log}", good.len(), measured.len());
     for m in &good {
-        assert!(m.offset.abs() <= m.distance, "{what}: {:e} s, distance {:e} s", m.offset, m.distance);
+        // the root distance does not know how late a server on a busy machine took its time stamps
+        assert!(m.offset.abs() <= m.distance + LATE, "{what}: {:e} s, distance {:e} s", m.offset, m.distance);
     }
     // beyond the bound: hosts of one machine are microseconds apart, and a busy one's processes wait milliseconds at most
     let mut offsets: Vec<f64> = good.iter().map(|m| m.offset.abs()).collect();
