@@ -44,6 +44,8 @@ const BUFFER: usize = 2048;
 const ROUND: usize = 64;
 /// Two readings in a row differ by less; a sleep does not.
 const SLEPT: TimeDelta = TimeDelta::from_millis(500);
+/// Descriptors that are usually waited for, at most.
+const USUAL: usize = 32;
 /// Look-ups under way.
 const LOOKUPS: usize = 64;
 /// Names of log lines go to whoever keeps the log.
@@ -301,7 +303,8 @@ impl Daemon {
 
     /// What to wait for; the server's sockets come first.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        let mut fds: Vec<_> = self.server.descriptors().collect();
+        let mut fds = Vec::with_capacity(USUAL);
+        fds.extend(self.server.descriptors());
         fds.extend(self.requests.descriptors());
         fds.extend(self.clocks.descriptors());
         fds.extend(self.resolver.wake_fd());

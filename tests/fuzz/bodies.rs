@@ -178,7 +178,8 @@ fn server(data: &[u8]) {
         let (packet, after) =
             after.split_at(usize::from(u16::from_be_bytes([high & 7, low])).min(after.len()));
         rest = after;
-        let pause = TimeDelta::from_millis(i64::from(sender) << 3);
+        // no two packets come at one reading of the clock: replies are told apart by when their requests came
+        let pause = TimeDelta::from_millis(1 + (i64::from(sender) << 3));
         now = Now { clock: now.clock + pause, mono: now.mono + pause };
         let mut packet = packet.to_vec();
         // a client that takes up what it was told, which no fuzzer would guess

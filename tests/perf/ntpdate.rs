@@ -10,6 +10,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io::{Error, Result};
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,7 +20,8 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use ntpbox::sys::clock;
-use ntpbox::types::{Leap, LogInterval, Mode, NtpShort, NtpTimestamp, RefId, Stratum, TimeDelta};
+use ntpbox::sys::wait::wait;
+use ntpbox::types::{Leap, LogInterval, Mode, MonoTime, NtpShort, NtpTimestamp, RefId, Stratum, TimeDelta};
 use ntpbox::wire::ntp::Header;
 
 /// Our binary; NTPBOX_BIN names another one.
@@ -47,28 +49,26 @@ impl Server {
 
 /// Replies that wait for their time, earliest first.
 fn serve(socket: &UdpSocket, trip: Duration, asked: &AtomicU32) {
-    let mut waiting: BinaryHeap<Reverse<(Instant, [u8; 48], SocketAddr)>> = BinaryHeap::new();
+    let mut waiting: BinaryHeap<Reverse<(MonoTime, [u8; 48], SocketAddr)>> = BinaryHeap::new();
     let mut buffer = [0; 256];
+    let held = TimeDelta::from_nanos(i64::try_from(trip.as_nanos()).unwrap_or(0));
+    let _ = socket.set_nonblocking(true);
     loop {
-        let until = waiting.peek().map(|Reverse((at, ..))| at.saturating_duration_since(Instant::now()));
-        let arrived = if until.is_some_and(|wait| wait.is_zero()) {
-            None
-        } else {
-            let _ = socket.set_read_timeout(until);
-            socket.recv_from(&mut buffer).ok()
-        };
+        // select, not a timeout of the socket, which the kernel rounds up by milliseconds
+        let until = waiting.peek().map(|Reverse((at, ..))| *at);
+        let _ = wait(&[socket.as_fd()], until);
+        let arrived = socket.recv_from(&mut buffer).ok();
         if let Some((length, from)) = arrived {
             asked.fetch_add(1, Ordering::Relaxed);
             let Ok(request) = Header::parse(&buffer[..length]) else { continue };
-            let middle = i64::try_from(trip.as_nanos() / 2).unwrap_or(0);
-            let reply = answer(&request, TimeDelta::from_nanos(middle)).emit();
+            let reply = answer(&request, TimeDelta::from_nanos(held.as_nanos() / 2)).emit();
             if trip.is_zero() {
                 let _ = socket.send_to(&reply, from);
             } else {
-                waiting.push(Reverse((Instant::now() + trip, reply, from)));
+                waiting.push(Reverse((clock::mono() + held, reply, from)));
             }
         }
-        while waiting.peek().is_some_and(|Reverse((at, ..))| *at <= Instant::now()) {
+        while waiting.peek().is_some_and(|Reverse((at, ..))| *at <= clock::mono()) {
             let Some(Reverse((_, reply, to))) = waiting.pop() else { break };
             let _ = socket.send_to(&reply, to);
         }
