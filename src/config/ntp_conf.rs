@@ -117,6 +117,8 @@ impl<'f> Parser<'f> {
     }
 
     fn say(&mut self, severity: Severity, text: String, place: Option<&Place>) {
+        let shown = |c: char| if c.is_control() && c != '\n' { '?' } else { c };
+        let text = text.chars().map(shown).collect();
         self.diagnostics.push(Diagnostic { severity, text, place: place.cloned(), help: None });
     }
 
@@ -141,7 +143,7 @@ impl<'f> Parser<'f> {
             let place = Place { file: Some(path.to_owned()), line: number };
             let text = String::from_utf8_lossy(line);
             if let Some(word) = text.split_ascii_whitespace().find(|word| word.len() > WORD_LIMIT) {
-                let begin: String = printable(word).chars().take(20).collect();
+                let begin: String = word.chars().take(20).collect();
                 let text = format!(
                     "configuration item on line {number} longer than limit of {WORD_LIMIT}, began with '{begin}'"
                 );
@@ -385,7 +387,7 @@ impl<'f> Parser<'f> {
         mask: Option<&str>,
         family: Option<bool>,
     ) -> Result<(IpAddr, IpAddr), String> {
-        let unusable = |what: &str, word: &str| format!("{what} '{}'", printable(word));
+        let unusable = |what: &str, word: &str| format!("{what} '{word}'");
         let fits = |address: &IpAddr| family.is_none_or(|v4| address.is_ipv4() == v4);
         // NTPsec's form
         let (host, bits) = match target.split_once('/') {
@@ -605,7 +607,7 @@ impl<'f> Parser<'f> {
             if is_log_word(&word) {
                 self.ntp.logconfig.push(word);
             } else {
-                let text = format!("logconfig: '{}' not recognized - ignored", printable(&word));
+                let text = format!("logconfig: '{word}' not recognized - ignored");
                 self.say(Severity::Warning, text, None);
             }
         }

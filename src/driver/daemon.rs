@@ -661,18 +661,3 @@ pub fn parse_drift(text: &str) -> Option<(f64, f64)> {
     let sane = frequency.abs() <= 100_000.0 && skew.is_finite() && skew >= 0.0;
     sane.then_some((frequency, skew))
 }
-
-/// The time between two readings of the clock, measured for a moment: its precision, s.
-pub fn precision() -> f64 {
-    let mut least = TimeDelta::from_millis(1);
-    let mut before = clock::now();
-    for _ in 0..200 {
-        let after = clock::now();
-        let apart = after - before;
-        if apart > TimeDelta::ZERO {
-            least = least.min(apart);
-        }
-        before = after;
-    }
-    least.as_secs_f64().max(1e-9)
-}

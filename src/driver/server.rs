@@ -9,7 +9,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::ntpd::{Admission, Gate};
 use super::random::KernelRng;
-use super::responder::precision;
 use crate::engine::access::Table;
 use crate::engine::rng::Rng;
 use crate::engine::server::{
@@ -20,7 +19,7 @@ use crate::sys::net::{Datagram, Family, StampSource, UdpOptions, UdpSocket};
 use crate::sys::signal::Signal;
 use crate::sys::wait::{Woken, wait};
 use crate::sys::{Errno, SysError, clock, interface, signal};
-use crate::types::{Mode, MonoTime, Now, Stratum, TimeDelta, Timestamp};
+use crate::types::{LogInterval, Mode, MonoTime, Now, Stratum, TimeDelta, Timestamp};
 
 pub use crate::engine::server::Remembering;
 
@@ -101,7 +100,7 @@ impl Server {
     pub fn new(remembering: Remembering, binding: Binding) -> Self {
         let mut rng = KernelRng::default();
         Self {
-            engine: engine::Server::new(remembering, precision(), &mut rng),
+            engine: engine::Server::new(remembering, LogInterval::of_precision(clock::precision()), &mut rng),
             binding,
             endpoints: Vec::new(),
             gate: None,

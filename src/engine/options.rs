@@ -237,8 +237,6 @@ pub struct Settings {
     pub fallbackdrift: Option<(i32, i32)>,
     /// `local`.
     pub local: Option<Local>,
-    /// `smoothtime`.
-    pub smoothtime: Option<Smoothing>,
     /// `authselectmode`.
     pub authselectmode: AuthSelectMode,
     /// `leapsecmode`.
@@ -293,7 +291,6 @@ impl Default for Settings {
             maxchange: None,
             fallbackdrift: None,
             local: None,
-            smoothtime: None,
             authselectmode: AuthSelectMode::Mix,
             leapsecmode: LeapSecondMode::System,
             logchange: 1.0,

@@ -109,6 +109,23 @@ impl ClockControl {
     }
 }
 
+/// How often the clock is read to see its precision.
+const STEPS: usize = 200;
+
+/// The clock's precision: the smallest step seen between two readings of it, s, from 1 ns to 1 s.
+pub fn precision() -> f64 {
+    let mut least = TimeDelta::from_secs(1);
+    let mut before = now();
+    for _ in 0..STEPS {
+        let after = now();
+        if after > before {
+            least = least.min(after - before);
+        }
+        before = after;
+    }
+    least.as_secs_f64().max(1e-9)
+}
+
 /// What the daemon tells the kernel about the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockStatus {
@@ -334,6 +351,11 @@ mod tests {
     use super::*;
     use crate::sys::testing::{rerun, without_clock_rights};
     use crate::sys::user::{Capability, has_capability};
+
+    #[test]
+    fn precision_is_that_of_a_clock() {
+        assert!((1e-9..=1.0).contains(&precision()), "{}", precision());
+    }
 
     #[test]
     fn clocks_run_forward() {

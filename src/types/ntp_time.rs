@@ -120,6 +120,11 @@ impl LogInterval {
         Self(exponent)
     }
 
+    /// The power of two nearest to `secs`, from 2⁻³⁰ to 2⁰: a clock's precision.
+    pub fn of_precision(secs: f64) -> Self {
+        Self(secs.max(1e-9).log2().round().clamp(-30.0, 0.0) as i8)
+    }
+
     /// The exponent.
     pub const fn log2(self) -> i8 {
         self.0
@@ -137,6 +142,22 @@ mod tests {
 
     const fn day(days: i64) -> Timestamp {
         Timestamp::from_unix(days * 86400, 0)
+    }
+
+    #[test]
+    fn a_precision_is_the_nearest_power_of_two() {
+        for (secs, log2) in [
+            (1.0, 0),
+            (5.0, 0),
+            (1e-3, -10),
+            (1e-6, -20),
+            (30e-9, -25),
+            (1e-9, -30),
+            (0.0, -30),
+            (f64::NAN, -30),
+        ] {
+            assert_eq!(LogInterval::of_precision(secs).log2(), log2, "{secs}");
+        }
     }
 
     #[test]

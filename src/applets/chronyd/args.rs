@@ -19,7 +19,7 @@ pub(super) fn command() -> Command {
         Arg::new(id).short(letter).value_name(name).action(ArgAction::Set).help(help)
     };
     Command::new("chronyd")
-        .about("Serve time to NTP clients")
+        .about("Follow time servers, steer the clock and serve time")
         .override_usage("chronyd [OPTION]... [DIRECTIVE]...")
         .disable_help_flag(true)
         .disable_version_flag(true)
@@ -35,7 +35,7 @@ pub(super) fn command() -> Command {
         .arg(flag("query", 'Q', "Log offset and exit"))
         .arg(flag("reload", 'r', "Reload dump files"))
         .arg(flag("restart", 'R', "Adapt configuration for restart"))
-        .arg(flag("rtc", 's', "Set clock from RTC (accepted, no effect)"))
+        .arg(flag("rtc", 's', "Set clock from RTC"))
         .arg(value("timeout", 't', "SECONDS", "Exit after elapsed time"))
         .arg(value("user", 'u', "USER", "Specify user"))
         .arg(flag("any_user", 'U', "Don't check for root"))

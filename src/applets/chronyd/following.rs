@@ -10,12 +10,11 @@ use crate::auth::KeyRing;
 use crate::config::diagnostic::Place;
 use crate::config::model::Config;
 use crate::driver::clocks::{self, Device};
-use crate::driver::daemon::{Asking, Daemon, Ended, Until, kernel_setting, parse_drift, precision};
+use crate::driver::daemon::{Asking, Daemon, Ended, Until, kernel_setting, parse_drift};
 use crate::driver::leap_source::LeapSource;
 use crate::driver::lifecycle::{Fatal, Life, absolute};
 use crate::driver::ntpd::{Informant, Setup as Told};
 use crate::driver::random::KernelRng;
-use crate::driver::responder;
 use crate::driver::server::Server;
 use crate::driver::statlog::{Kind, StatLog};
 use crate::engine::association::Start;
@@ -50,7 +49,6 @@ pub(super) fn settings(args: &Args, config: &Config) -> Settings {
         maxchange: config.maxchange,
         fallbackdrift: config.fallbackdrift,
         local: config.local,
-        smoothtime: config.smoothtime,
         authselectmode: config.authselectmode,
         leapsecmode: config.leapsecmode,
         // -q says it in its own words
@@ -120,7 +118,7 @@ pub(super) fn daemon(
         controlled: controls,
         setting,
         drift: drift.map(|(frequency, skew, _)| (frequency, skew)),
-        precision: if clockprecision > 0.0 { clockprecision } else { precision() },
+        precision: if clockprecision > 0.0 { clockprecision } else { clock::precision() },
         serving: served.then_some(port),
         released: RELEASED,
         start: if args.task == Task::OneShot { Start::AtOnce } else { Start::Daemon },
@@ -128,6 +126,7 @@ pub(super) fn daemon(
     };
     let mut engine = Engine::new(clock::both(), setup);
     engine.manual_mut().enable(config.flags.manual);
+    let served_precision = engine.precision();
     let asking = Asking {
         addresses: (config.bindacqaddress.v4, config.bindacqaddress.v6),
         device: config.words.bindacqdevice.clone(),
@@ -137,7 +136,7 @@ pub(super) fn daemon(
     };
     let mut daemon = Daemon::new(engine, server, control, asking)?;
     let told = Told {
-        precision: responder::precision(),
+        precision: served_precision,
         growth: config.reals.maxclockerror * 1e-6,
         knows_frequency,
         ..Told::default()

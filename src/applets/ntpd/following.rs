@@ -10,11 +10,10 @@ use crate::auth::KeyRing;
 use crate::config::model::Config;
 use crate::config::ntp_model::Ntp;
 use crate::driver::commands::NoHouse;
-use crate::driver::daemon::{Asking, Daemon, Ended, Until, kernel_setting, precision};
+use crate::driver::daemon::{Asking, Daemon, Ended, Until, kernel_setting};
 use crate::driver::lifecycle::{Fatal, Life, absolute};
 use crate::driver::ntpd::{Informant, Setup as Known, Statistics};
 use crate::driver::random::KernelRng;
-use crate::driver::responder;
 use crate::driver::server::Server;
 use crate::engine::association::Start;
 use crate::engine::daemon::{self as engine, Engine, Setup};
@@ -99,13 +98,14 @@ pub(super) fn daemon(prepared: Prepared<'_>, server: Server) -> Result<Daemon, F
         controlled: controls,
         setting,
         drift: frequency.map(|ppm| (engine_frequency(ppm), DRIFT_SKEW)),
-        precision: precision(),
+        precision: clock::precision(),
         serving: (server.sockets() > 0).then_some(super::PORT),
         released: RELEASED,
         start: if args.quit { Start::AtOnce } else { Start::Daemon },
         keys: keys.clone(),
     };
     let engine = Engine::new(clock::both(), setup);
+    let served_precision = engine.precision();
     let mut daemon = Daemon::new(engine, server, control, Asking::default())?;
     if let Some((file, _)) = config.driftfile.as_ref().filter(|_| controls) {
         daemon.set_drift_file(absolute(file));
@@ -130,7 +130,7 @@ pub(super) fn daemon(prepared: Prepared<'_>, server: Server) -> Result<Daemon, F
             .collect(),
         variables: ntp.variables.clone(),
         broadcast_delay: ntp.broadcast_delay,
-        precision: responder::precision(),
+        precision: served_precision,
         growth: ntp.tinker.dispersion * 1e-6,
         knows_frequency: frequency.is_some(),
         statistics: (!files.is_empty()).then(|| Statistics::new(directory, &files, now.clock)),

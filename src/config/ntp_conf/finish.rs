@@ -1,7 +1,7 @@
 //! What the lines mean together, in the order in which ntpd applies them: `fudge` after the clocks, then the terms of the
 //! common model (ntp-legacy 3.4).
 
-use super::{Fudge, Parsed, Parser, options, printable};
+use super::{Fudge, Parsed, Parser, options};
 use crate::config::diagnostic::{Place, Severity};
 use crate::config::model::{AccessRule, Local, RateLimit, Refclock, Scope};
 use crate::config::ntp_model::{InterfaceAction, InterfaceScope, LocalClock};
@@ -46,7 +46,7 @@ impl Parser<'_> {
         }
         for fudge in &fudges {
             if !self.known(&fudge.address) {
-                let address = printable(&fudge.address);
+                let address = &fudge.address;
                 let text = format!("inappropriate address {address} for the fudge command, line ignored");
                 self.say(Severity::Warning, text, Some(&fudge.place));
             }

@@ -290,7 +290,7 @@ impl Engine {
             clock.set_initial_rate(now, rate);
             bank.set_rate_prior(rate, skew * 1e-6);
         }
-        let precision = log2(setup.precision);
+        let precision = LogInterval::of_precision(setup.precision);
         let mut reference = Reference::new(setup.settings.local, setup.settings.maxclockerror * 1e-6);
         reference.begin(now.mono);
         let mut engine = Self {
@@ -486,6 +486,11 @@ impl Engine {
     /// Frequency (s/s, > 0: the uncorrected clock gains) that is corrected.
     pub fn frequency(&self) -> f64 {
         -self.timeline().line().rate
+    }
+
+    /// The clock's precision, as it is served.
+    pub const fn precision(&self) -> LogInterval {
+        self.precision
     }
 
     /// Updates of the clock so far.
@@ -701,16 +706,6 @@ impl Engine {
 fn named(address: IpAddr, name: &str) -> String {
     let address = address.to_string();
     if name.is_empty() || address == name { address } else { format!("{address} ({name})") }
-}
-
-/// log2 of a precision, to nearest.
-fn log2(secs: f64) -> LogInterval {
-    let exponent = secs.max(1e-9).log2().round().clamp(-30.0, 0.0);
-    let mut whole: i8 = 0;
-    while f64::from(whole) > exponent {
-        whole -= 1;
-    }
-    LogInterval::from_log2(whole)
 }
 
 #[cfg(test)]
