@@ -21,7 +21,7 @@ const INCLUDE_LIMIT: u32 = 10;
 /// Folders of one `confdir` or `sourcedir`.
 const DIRECTORY_LIMIT: usize = 10;
 
-/// The files that a configuration names, as the caller reads them.
+/// The files that a configuration names, as the caller reads them. Unless it says otherwise there are no folders and no host names.
 pub trait Files {
     /// The content of a file.
     ///
@@ -29,11 +29,17 @@ pub trait Files {
     /// The system's text (`No such file or directory`).
     fn read(&mut self, path: &str) -> Result<Vec<u8>, String>;
     /// The files that a pattern matches, sorted; `None` when the folder cannot be searched.
-    fn glob(&mut self, pattern: &str) -> Option<Vec<String>>;
+    fn glob(&mut self, _pattern: &str) -> Option<Vec<String>> {
+        None
+    }
     /// The names of the files in a folder; none when it is missing.
-    fn list(&mut self, directory: &str) -> Vec<String>;
+    fn list(&mut self, _directory: &str) -> Vec<String> {
+        Vec::new()
+    }
     /// The first address of a host name in an access rule, which must resolve at once.
-    fn address(&mut self, name: &str) -> Option<IpAddr>;
+    fn address(&mut self, _name: &str) -> Option<IpAddr> {
+        None
+    }
 }
 
 /// What a configuration turned out to be.

@@ -33,9 +33,6 @@ impl Files for One<'_> {
             (true, false) => None,
         }
     }
-    fn list(&mut self, _: &str) -> Vec<String> {
-        Vec::new()
-    }
     fn address(&mut self, name: &str) -> Option<IpAddr> {
         (name == "localhost").then_some(Ipv4Addr::LOCALHOST.into())
     }
@@ -62,15 +59,6 @@ fn long_lines_odd_bytes_and_line_ends_are_read_as_the_original_reads_them() {
         impl Files for Bytes<'_> {
             fn read(&mut self, _: &str) -> Result<Vec<u8>, String> {
                 Ok(self.0.to_vec())
-            }
-            fn glob(&mut self, _: &str) -> Option<Vec<String>> {
-                None
-            }
-            fn list(&mut self, _: &str) -> Vec<String> {
-                Vec::new()
-            }
-            fn address(&mut self, _: &str) -> Option<IpAddr> {
-                None
             }
         }
         let parsed = parse_file("F", &mut Bytes(text));

@@ -9,7 +9,7 @@ mod engine;
 #[path = "ntp.rs"]
 mod ntp;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use ntpbox::auth::{AuthError, Dialect, KeyRing};
 use ntpbox::client::cmdmon::{ntp_data_parts, server_counters};
@@ -143,12 +143,6 @@ fn chrony_conf(data: &[u8]) {
         }
         fn glob(&mut self, pattern: &str) -> Option<Vec<String>> {
             Some(vec![pattern.to_owned()])
-        }
-        fn list(&mut self, _: &str) -> Vec<String> {
-            Vec::new()
-        }
-        fn address(&mut self, _: &str) -> Option<IpAddr> {
-            None
         }
     }
     let lines: Vec<String> = String::from_utf8_lossy(data).split('\n').map(str::to_owned).collect();

@@ -26,9 +26,6 @@ impl Files for One<'_> {
     fn glob(&mut self, pattern: &str) -> Option<Vec<String>> {
         Some(vec![pattern.to_owned()])
     }
-    fn list(&mut self, _: &str) -> Vec<String> {
-        Vec::new()
-    }
     fn address(&mut self, name: &str) -> Option<IpAddr> {
         name.parse().ok()
     }

@@ -230,22 +230,12 @@ mod tests {
     use super::*;
     use crate::config::chrony_conf::Files;
     use crate::config::ntp_conf;
-    use std::net::IpAddr;
 
     struct One(&'static str);
 
     impl Files for One {
         fn read(&mut self, _: &str) -> Result<Vec<u8>, String> {
             Ok(self.0.as_bytes().to_vec())
-        }
-        fn glob(&mut self, _: &str) -> Option<Vec<String>> {
-            None
-        }
-        fn list(&mut self, _: &str) -> Vec<String> {
-            Vec::new()
-        }
-        fn address(&mut self, _: &str) -> Option<IpAddr> {
-            None
         }
     }
 

@@ -16,12 +16,6 @@ impl Files for Memory {
             .map(|text| text.clone().into_bytes())
             .ok_or_else(|| "No such file or directory".to_owned())
     }
-    fn glob(&mut self, _: &str) -> Option<Vec<String>> {
-        None
-    }
-    fn list(&mut self, _: &str) -> Vec<String> {
-        Vec::new()
-    }
     fn address(&mut self, name: &str) -> Option<IpAddr> {
         (name == "known.example").then(|| "10.7.7.7".parse().unwrap())
     }

@@ -450,33 +450,21 @@ impl Facts for View<'_, '_> {
     }
 
     fn statistics(&self) -> Statistics {
-        let mut all = Statistics {
-            uptime: self.state.uptime(self.house.now.mono),
-            keys: self.state.keys,
-            received: self.house.served.ntp_hits,
-            this_version: self.house.served.ntp_hits - self.house.served.ntp_drops,
-            limited: self.house.served.ntp_drops,
-            io_received: self.house.served.ntp_hits,
-            io_sent: self.house.served.ntp_hits - self.house.served.ntp_drops,
-            ..Statistics::default()
-        };
-        if let Some(gate) = &self.house.gate {
-            let c = gate.counters();
-            all.received = c.received;
-            all.this_version = c.this_version;
-            all.old_version = c.old_version;
-            all.bad_format = c.bad_format;
-            all.bad_auth = c.bad_auth;
-            all.declined = c.declined;
-            all.restricted = c.restricted;
-            all.limited = c.limited;
-            all.kod_sent = c.kod_sent;
-            all.io_received = c.io_received;
-            all.io_sent = c.io_sent;
-            all.io_failed = c.io_failed;
-            all.wakeups = c.wakeups;
-            all.good_wakeups = c.good_wakeups;
-        }
+        let served = self.house.served.ntp_hits - self.house.served.ntp_drops;
+        // without a gate it is the server that counts
+        let counted = self.house.gate.as_ref().map_or(
+            Statistics {
+                received: self.house.served.ntp_hits,
+                this_version: served,
+                limited: self.house.served.ntp_drops,
+                io_received: self.house.served.ntp_hits,
+                io_sent: served,
+                ..Statistics::default()
+            },
+            |gate| *gate.counters(),
+        );
+        let mut all =
+            Statistics { uptime: self.state.uptime(self.house.now.mono), keys: self.state.keys, ..counted };
         for (_, source) in self.house.engine.sources() {
             let counters = source.association.facts().counters;
             let (sent, received) = (u64::from(counters.sent), u64::from(counters.received));
@@ -671,14 +659,5 @@ struct NoFiles;
 impl Files for NoFiles {
     fn read(&mut self, _: &str) -> Result<Vec<u8>, String> {
         Err("remote includefile ignored".to_owned())
-    }
-    fn glob(&mut self, _: &str) -> Option<Vec<String>> {
-        None
-    }
-    fn list(&mut self, _: &str) -> Vec<String> {
-        Vec::new()
-    }
-    fn address(&mut self, _: &str) -> Option<IpAddr> {
-        None
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::control::mode6::facts::Statistics;
 use crate::engine::mru::{Bounds, Clients, Limit};
 use crate::engine::restrict::{self, Control, Excess, Flags, Restrictions, Verdict};
 use crate::engine::server::Silence;
@@ -24,39 +25,6 @@ pub enum Admission {
     Kiss([u8; HEADER_LEN]),
 }
 
-/// Packets of the gate, as `sysstats` and `iostats` count them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counters {
-    /// All packets.
-    pub received: u64,
-    /// Served in version 4.
-    pub this_version: u64,
-    /// In an older version.
-    pub old_version: u64,
-    /// Too short, or no request.
-    pub bad_format: u64,
-    /// With a MAC that is wrong.
-    pub bad_auth: u64,
-    /// In a mode that is not served.
-    pub declined: u64,
-    /// Refused by the access list.
-    pub restricted: u64,
-    /// Refused by the rate limit.
-    pub limited: u64,
-    /// Told so.
-    pub kod_sent: u64,
-    /// Datagrams taken.
-    pub io_received: u64,
-    /// Datagrams sent.
-    pub io_sent: u64,
-    /// Datagrams that the kernel did not take.
-    pub io_failed: u64,
-    /// Batches.
-    pub wakeups: u64,
-    /// Batches with a packet.
-    pub good_wakeups: u64,
-}
-
 /// What ntp.conf says about strangers.
 #[derive(Debug)]
 pub struct Rules {
@@ -77,7 +45,7 @@ pub struct Gate {
     pub restrictions: Restrictions,
     /// Who asked lately.
     pub clients: Option<Clients>,
-    counters: Counters,
+    counters: Statistics,
     /// Taken, sent and failed, socket by socket.
     sockets: Vec<[u64; 3]>,
     restricts_default: bool,
@@ -90,7 +58,7 @@ impl Gate {
         Self {
             restrictions: rules.restrictions,
             clients: rules.clients.map(Clients::new),
-            counters: Counters::default(),
+            counters: Statistics::default(),
             sockets: Vec::new(),
             restricts_default: rules.restricts_default,
             limit: rules.limit,
@@ -200,7 +168,7 @@ impl Gate {
     }
 
     /// What was counted.
-    pub const fn counters(&self) -> &Counters {
+    pub const fn counters(&self) -> &Statistics {
         &self.counters
     }
 

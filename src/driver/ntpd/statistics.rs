@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::gate::Counters;
 use super::track::Best;
 use crate::config::ntp_model::{Filegen, Period};
+use crate::control::mode6::facts;
 use crate::control::mode6::{ntpd_frequency, stratum_refid_text};
 use crate::engine::association::Packet;
 use crate::engine::record::Tracking;
@@ -149,7 +149,7 @@ fn stamp(at: NtpTimestamp) -> String {
 }
 
 /// A line of sysstats.
-pub(super) fn sysstats(uptime: u64, c: &Counters) -> String {
+pub(super) fn sysstats(uptime: u64, c: &facts::Statistics) -> String {
     format!(
         "{uptime} {} {} {} {} {} {} {} {} {} {}",
         c.received,
