@@ -277,7 +277,12 @@ fn no_bytes_make_it_panic() {
 
 #[test]
 fn no_complaint_repeats_a_control_character() {
-    for line in ["broadcast \u{1b}[2J\u{7}", "server 127.127.1.0 \u{1b}]0;x\u{7}", "\u{9b}31m on", "trustedkey \u{1b}c"] {
+    for line in [
+        "broadcast \u{1b}[2J\u{7}",
+        "server 127.127.1.0 \u{1b}]0;x\u{7}",
+        "\u{9b}31m on",
+        "trustedkey \u{1b}c",
+    ] {
         let said = texts(&parse(line));
         assert!(!said.is_empty(), "{line:?} is taken");
         for text in said {
