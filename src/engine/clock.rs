@@ -157,8 +157,7 @@ impl Clock {
 
     /// Follows a line that was set by hand.
     pub fn set_line(&mut self, now: Now, line: Line, manner: &Manner) {
-        let drift = self.limits.max_drift;
-        self.timeline.set_line(Line { rate: line.rate.clamp(-drift, drift), ..line });
+        self.timeline.set_line(Line { rate: self.limits.bound(line.rate), ..line });
         self.slew(now, manner);
     }
 
@@ -218,6 +217,7 @@ impl Clock {
     pub fn set_initial_rate(&mut self, now: Now, rate: f64) {
         let line = self.timeline.line();
         let at = self.timeline.free(now.clock);
+        let rate = self.limits.bound(rate);
         self.timeline.set_line(Line { at, offset: line.offset_at(at), rate });
         self.run_at(now, rate);
     }

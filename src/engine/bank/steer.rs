@@ -47,6 +47,14 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The rate (s/s) nearest to `rate` that may be followed: within `maxdrift`, and within what adjtimex can express.
+    pub fn bound(&self, rate: f64) -> f64 {
+        let drift = self.max_drift.min(MAX_RATE);
+        if rate.is_finite() { rate.clamp(-drift, drift) } else { 0.0 }
+    }
+}
+
 /// What to do with the kernel clock.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Slew {
@@ -62,16 +70,14 @@ pub struct Slew {
 /// estimated one is less certain than `maxupdateskew`.
 pub fn follow(estimate: &Estimate, current: f64, limits: &Limits) -> Line {
     let uncertain = SKEW * estimate.rate_sd > limits.max_update_skew;
-    let drift = limits.max_drift.min(MAX_RATE);
     let rate = if uncertain { current } else { estimate.line.rate };
-    Line { rate: rate.clamp(-drift, drift), ..estimate.line }
+    Line { rate: limits.bound(rate), ..estimate.line }
 }
 
 /// How to slew away `remaining` (s, to be added to the kernel clock) while taking over `rate` (of the line that is followed).
 /// `offset_sd` (s) and `rate_sd` (s/s) are the estimate's, `interval` the shortest poll interval, s.
 pub fn plan(remaining: f64, rate: f64, offset_sd: f64, rate_sd: f64, interval: f64, limits: &Limits) -> Slew {
-    let drift = limits.max_drift.min(MAX_RATE);
-    let then = KernelRate::nearest(rate.clamp(-drift, drift));
+    let then = KernelRate::nearest(limits.bound(rate));
     let base = then.rate();
     let still = Slew { setting: then, lasts: None, then };
     let size = remaining.abs();

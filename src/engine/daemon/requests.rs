@@ -259,8 +259,7 @@ impl Engine {
                 format!("Making a frequency change of {ppm:.3} ppm and a slew of {:.6}", -offset)
             },
         );
-        let drift = self.clock.limits().max_drift;
-        let line = Line { rate: told.rate.clamp(-drift, drift), ..told };
+        let line = Line { rate: self.clock.limits().bound(told.rate), ..told };
         let manner = Manner { counts: true, ..self.manner(now, true).unwrap_or(BY_HAND) };
         match self.clock.follow(now, line, &manner, self.reference.updates()) {
             Applied::Slewed(_) => {}

@@ -347,6 +347,18 @@ fn maxchange_gives_up_in_the_end() {
 }
 
 #[test]
+fn a_rate_that_is_told_by_hand_stays_within_what_the_kernel_can_do() {
+    let mut world = World::new(0.0, 0.0, Settings::default());
+    let now = world.kernel.at(0);
+    for _ in 0..40 {
+        world.engine.adjust_by_hand(now, 0.0, 0.01);
+        world.act();
+    }
+    assert!(world.engine.frequency().abs() <= 0.1, "{}", world.engine.frequency());
+    assert!(world.kernel.setting.rate().abs() <= 0.1, "{:?}", world.kernel.setting);
+}
+
+#[test]
 fn the_same_inputs_give_the_same_actions() {
     let run = || {
         let mut world = World::new(0.3, -30.0, Settings::default());
