@@ -123,13 +123,13 @@ fn without_when(text: &str) -> String {
 
 fn recordings() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for daemon in ["ntpd-4.2.8p15", "ntpsec-1.2.2"] {
+    for daemon in ["ntpd-4.2.6p5", "ntpd-4.2.8p15", "ntpsec-1.2.2"] {
         let dir = Path::new("tests/fixtures/replies").join(daemon);
         let files = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
         found.extend(files.filter(|path| path.extension().is_some_and(|e| e == "hex")));
     }
     found.sort();
-    assert!(found.len() > 25, "{}", found.len());
+    assert!(found.len() > 35, "{}", found.len());
     found
 }
 
@@ -158,9 +158,28 @@ fn every_recorded_reply_makes_valid_json() {
         let ran = ntpq(&words);
         let objects = check_output(&ran.stdout);
         assert_eq!(objects.len(), 1, "{}", path.display());
-        let failed = path.ends_with("unknown-variable.hex");
+        let failed = path.file_name().unwrap().to_str().unwrap().starts_with("unknown-");
         assert_eq!(objects[0]["ok"], !failed, "{}", path.display());
         assert_eq!(ran.code(), i32::from(failed), "{}", path.display());
+    }
+}
+
+/// What the original 4.2.8p15 says on standard error of the error replies of ntp-legacy 2.17.
+#[test]
+fn refusals_of_an_older_ntpd_have_the_originals_words() {
+    for (name, said) in [
+        ("association", "***Association ID 9 unknown to server\n"),
+        ("variable", "***A request variable unknown to the server\n"),
+        ("opcode", "***Server reports a bad opcode in request\nnonce request failed\n"),
+    ] {
+        let path = format!("tests/fixtures/replies/ntpd-4.2.6p5/unknown-{name}.hex");
+        let host = replay(Path::new(&path), false);
+        let arguments = arguments(Path::new(&path));
+        let words: Vec<&str> = arguments.iter().map(String::as_str).chain([host.as_str()]).collect();
+        let ran = ntpq(&words);
+        let hint = "Ctrl-C will stop MRU retrieval and display partial results.\n";
+        assert_eq!(ran.stderr.strip_prefix(hint).unwrap_or(&ran.stderr), said);
+        assert_eq!((ran.code(), ran.stdout.as_str()), (0, ""));
     }
 }
 

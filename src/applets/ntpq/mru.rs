@@ -173,10 +173,15 @@ impl Shell<'_> {
     }
 
     fn mru_nonce(&mut self) -> Result<String, Trouble> {
-        let reply = self.ask(Request::new(Opcode::RequestNonce, AssocId::SYSTEM, *b""))?;
-        parse(&reply.data)
-            .nonce
-            .ok_or_else(|| Trouble::new("bad-reply", self.prefixed("***Server's reply holds no nonce")))
+        let asked = self.ask(Request::new(Opcode::RequestNonce, AssocId::SYSTEM, *b""));
+        let nonce = asked.and_then(|reply| {
+            parse(&reply.data)
+                .nonce
+                .ok_or_else(|| Trouble::new("bad-reply", self.prefixed("***Server's reply holds no nonce")))
+        });
+        // the original says what it wanted behind why it did not get it
+        nonce
+            .map_err(|trouble| Trouble { line: format!("{}\nnonce request failed", trouble.line), ..trouble })
     }
 
     fn name_entries(&self, entries: &mut [NtpqMruEntry]) {

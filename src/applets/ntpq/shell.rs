@@ -34,7 +34,7 @@ impl Trouble {
     pub(super) fn report(&self) -> ErrorReport {
         ErrorReport {
             code: self.code,
-            text: self.line.trim_start_matches('*').to_owned(),
+            text: self.line.lines().next().unwrap_or_default().trim_start_matches('*').to_owned(),
             legacy: Some(self.line.clone()),
             hint: None,
         }

@@ -343,6 +343,81 @@ mod tests {
         fragments(&header.reply(Leap::None, 0x0615), data, Align::Plain)
     }
 
+    fn unhex(text: &str) -> Vec<u8> {
+        let pair = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+        (0..text.len()).step_by(2).map(pair).collect()
+    }
+
+    /// Asks what a vector asks, byte for byte, and takes what it was answered.
+    fn exchange(request: &str, replies: &[&str]) -> Result<Reply, QueryError> {
+        let bytes = unhex(request);
+        let packet = Packet::parse(&bytes).unwrap();
+        let mut session = Session::new(2, Patience::default());
+        let ring = KeyRing::parse(b"2 M secret2\n", crate::auth::Dialect::Ntp).0;
+        session.set_credentials(Some(Credentials { key: KeyId::new(2), ring }));
+        session.submit(Request {
+            opcode: packet.header.opcode,
+            association: packet.header.association,
+            data: packet.data.to_vec(),
+            authenticated: !packet.mac.is_empty(),
+        });
+        assert_eq!(session.poll_transmit(at(0)).unwrap(), bytes);
+        for reply in replies {
+            assert_eq!(session.poll_answer(), None);
+            session.handle(&unhex(reply), at(0));
+        }
+        session.poll_answer().expect("a vector is complete").1
+    }
+
+    /// The vectors of ntp-legacy 2.17; what ntpq makes of them is in tests/applet/ntpq.rs.
+    #[test]
+    fn the_vectors_are_asked_and_understood() {
+        let recorded = |text: &str| {
+            let part =
+                |sign: &str| text.lines().filter_map(|line| line.strip_prefix(sign)).collect::<Vec<_>>();
+            exchange(part("> ")[0], &part("< "))
+        };
+        macro_rules! vector {
+            ($name:literal) => {
+                recorded(include_str!(concat!(
+                    "../../../tests/fixtures/replies/ntpd-4.2.6p5/",
+                    $name,
+                    ".hex"
+                )))
+            };
+        }
+        let list = vector!("readstat").unwrap();
+        let pairs = crate::wire::mode6::parse_associations(&list.data).unwrap();
+        assert_eq!((list.status, pairs.len(), pairs[7]), (0x0614, 11, (AssocId::new(36203), 0x963a)));
+        let text = |reply: Reply| (reply.status, String::from_utf8(reply.data).unwrap());
+        let (status, system) = text(vector!("readvar").unwrap());
+        assert_eq!((status, system.len()), (0x0614, 376));
+        assert!(system.ends_with("clk_jitter=0.366, clk_wander=0.000\r\n"), "{system}");
+        let named = text(vector!("readvar-names").unwrap());
+        assert_eq!(named, (0x0614, "offset=0.000, frequency=0.000\r\n".to_owned()));
+        let (status, peer) = text(vector!("readvar-peer").unwrap());
+        assert_eq!((status, peer.len()), (0x963a, 417 + 105));
+        assert!(peer.contains(" 0.09 0.20,\r\nfiltoffset= 1.08 1.08 "), "{peer}");
+        assert_eq!(text(vector!("clockvar").unwrap()).1.len(), 149);
+        let configured = text(vector!("configure").unwrap());
+        assert_eq!(configured, (0, "column 9 syntax error, unexpected T_String\r\n".to_owned()));
+        let refused = |code| Err(QueryError::Refused(code));
+        assert_eq!(vector!("unknown-association"), refused(ErrorCode::BadAssociation));
+        assert_eq!(vector!("unknown-variable"), refused(ErrorCode::UnknownVariable));
+        assert_eq!(vector!("unknown-opcode"), refused(ErrorCode::BadOpcode));
+        let write = exchange("160300010000000000000000", &["16c300010100000000000000"]);
+        assert_eq!(write, refused(ErrorCode::Permission));
+        let write_clock = exchange("160500010000000000000000", &["16c500010100000000000000"]);
+        assert_eq!(write_clock, refused(ErrorCode::Permission));
+        let nothing = exchange("160000010000000000000000", &["168000010614000000000000"]);
+        assert_eq!(nothing, Ok(Reply { status: 0x0614, data: Vec::new() }));
+        let nonce = exchange(
+            "160c00010000000000000000",
+            &["168c000100000000000000206e6f6e63653d6565616261343264373463666339646531313434383734370d0a"],
+        );
+        assert_eq!(text(nonce.unwrap()).1, "nonce=eeaba42d74cfc9de11448747\r\n");
+    }
+
     #[test]
     fn four_are_under_way_and_answers_come_in_any_order() {
         let mut session = Session::new(2, Patience::default());

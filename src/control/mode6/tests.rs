@@ -93,7 +93,38 @@ fn local_clock() -> Association {
     }
 }
 
+/// The system of the spec's vectors.
+fn system() -> System {
+    System {
+        leap: Leap::None,
+        source: 6,
+        events: Events { count: 1, last: 4 },
+        stratum: Stratum::new(2),
+        precision: LogInterval::from_log2(-23),
+        root_delay: secs(0.094),
+        root_dispersion: secs(194.941),
+        refid: RefId::from_ipv4([10, 78, 0, 2].into()),
+        reference: NtpTimestamp::from_bits(0xeeab_a280_e09c_4df1),
+        clock: NtpTimestamp::from_bits(0xeeab_a2b6_9e2b_477c),
+        peer: AssocId::new(36203),
+        peer_address: Some("10.78.0.2:123".parse().unwrap()),
+        peer_mode: 3,
+        time_constant: LogInterval::from_log2(4),
+        min_time_constant: LogInterval::from_log2(3),
+        offset: Secs::ZERO,
+        frequency: Frequency::ZERO,
+        system_jitter: secs(0.031),
+        clock_jitter: secs(0.366),
+        clock_wander: Frequency::ZERO,
+        tai: None,
+        leap_seconds: None,
+        broadcast_delay: secs(-50.0),
+        wander_threshold: Frequency::from_ppm(0.1).unwrap(),
+    }
+}
+
 struct Fake {
+    system: System,
     peers: Vec<Association>,
     clients: Clients,
     identity: Identity,
@@ -104,6 +135,7 @@ impl Fake {
     fn new() -> Self {
         let bounds = Bounds { most: 2000, least: 600, age: TimeDelta::from_secs(64) };
         Self {
+            system: system(),
             peers: vec![peer(), local_clock()],
             clients: Clients::new(bounds),
             identity: Identity {
@@ -123,32 +155,7 @@ impl Fake {
 
 impl Facts for Fake {
     fn system(&self) -> System {
-        System {
-            leap: Leap::None,
-            source: 6,
-            events: Events { count: 1, last: 4 },
-            stratum: Stratum::new(2),
-            precision: LogInterval::from_log2(-23),
-            root_delay: secs(0.094),
-            root_dispersion: secs(194.941),
-            refid: RefId::from_ipv4([10, 78, 0, 2].into()),
-            reference: NtpTimestamp::from_bits(0xeeab_a280_e09c_4df1),
-            clock: NtpTimestamp::from_bits(0xeeab_a2b2_9f6e_247c),
-            peer: AssocId::new(36203),
-            peer_address: Some("10.78.0.2:123".parse().unwrap()),
-            peer_mode: 3,
-            time_constant: LogInterval::from_log2(4),
-            min_time_constant: LogInterval::from_log2(3),
-            offset: Secs::ZERO,
-            frequency: Frequency::ZERO,
-            system_jitter: secs(0.031),
-            clock_jitter: secs(0.366),
-            clock_wander: Frequency::ZERO,
-            tai: None,
-            leap_seconds: None,
-            broadcast_delay: secs(-50.0),
-            wander_threshold: Frequency::from_ppm(0.1).unwrap(),
-        }
+        self.system.clone()
     }
     fn associations(&self) -> Vec<Association> {
         self.peers.clone()
@@ -263,6 +270,8 @@ fn the_specs_vectors_come_out() {
         ("160d00010000000000000000", "16cd00010300000000000000"),
         ("160300010000000000000000", "16c300010100000000000000"),
         ("160500010000000000000000", "16c500010100000000000000"),
+        ("160600010000000000000000", "16c600010300000000000000"),
+        ("161f00010000000000000000", "16df00010300000000000000"),
         ("160100010000000000000000", "1681000106140000000000088d6b963a8d6c963a"),
         (
             "16080001000000000000000d64697361626c6520626f6775730000000000000000000002e0ca166273160a232da38676e2edf8f4",
@@ -275,6 +284,156 @@ fn the_specs_vectors_come_out() {
         "16080001000000000000000f64697361626c65206d6f6e69746f720000000000000000024052ef4f2627b52cfcc338db2adab2a1",
     );
     assert_eq!(text(&monitor), "Config Succeeded\r\n");
+    // as the vector but for the time and the tag
+    let nonce = ask("160c00010000000000000000").remove(0);
+    assert_eq!((nonce.len(), &nonce[..18]), (44, &bytes("168c000100000000000000206e6f6e63653d")[..]));
+    assert_eq!(nonce[42..], *b"\r\n");
+    let digits = &nonce[18..42];
+    assert!(digits.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b)), "{digits:?}");
+    // READ_MRU for no row at all, and a list that there is not
+    let mru = [b"nonce=".as_slice(), digits, b", limit=0"].concat();
+    assert_eq!(
+        ask_of(&mut Fake::new(), &request(10, 0, &mru), EVERYTHING),
+        [bytes("16ca00010600000000000000")]
+    );
+    let zzz = ask_of(&mut Fake::new(), &signed(11, 0, b"zzz", 2), EVERYTHING).remove(0);
+    assert_eq!((zzz.len(), &zzz[..12]), (32, &bytes("16cb00010500000000000000")[..]));
+}
+
+/// The packets of a recording: what was asked last, and what came back.
+fn recorded(text: &str) -> (Vec<u8>, Vec<Vec<u8>>) {
+    let mut last = (Vec::new(), Vec::new());
+    for line in text.lines() {
+        if let Some(hex) = line.strip_prefix("> ") {
+            last = (bytes(hex), Vec::new());
+        } else if let Some(hex) = line.strip_prefix("< ") {
+            last.1.push(bytes(hex));
+        }
+    }
+    last
+}
+
+macro_rules! recorded {
+    ($name:literal) => {
+        recorded(include_str!(concat!("../../../tests/fixtures/replies/", $name, ".hex")))
+    };
+}
+
+/// What 4.2.6p5 sent comes out of the same state, byte for byte where 4.2.8p15 has the same form.
+#[test]
+fn recordings_of_4_2_6_come_out_of_the_same_state() {
+    let mut facts = Fake::new();
+    let (request, replies) = recorded!("ntpd-4.2.6p5/readstat");
+    let pairs = Packet::parse(&replies[0]).unwrap().data.to_vec();
+    facts.peers = pairs
+        .chunks(4)
+        .map(|pair| {
+            let status = PeerStatus::from_bits(u16::from_be_bytes([pair[2], pair[3]]));
+            Association {
+                id: AssocId::new(u16::from_be_bytes([pair[0], pair[1]])),
+                flags: AssociationFlags {
+                    configured: status.configured,
+                    auth_enabled: status.auth_enabled,
+                    authentic: status.authentic,
+                    broadcast: status.broadcast,
+                },
+                reach: Reach::from_bits(u8::from(status.reachable)),
+                selection: status.selection,
+                events: Events { count: status.count, last: status.event },
+                ..peer()
+            }
+        })
+        .collect();
+    assert_eq!(ask_of(&mut facts, &request, EVERYTHING), replies);
+    // 4.2.8 has six digits where 4.2.6 has three
+    for (request, replies) in [recorded!("ntpd-4.2.6p5/readvar"), recorded!("ntpd-4.2.6p5/readvar-names")] {
+        let answered = ask_of(&mut Fake::new(), &request, EVERYTHING);
+        assert_eq!(answered[0][..10], replies[0][..10]);
+        let expected = text(&replies).replace("=0.000,", "=0.000000,").replace("=0.031,", "=0.031000,");
+        assert_eq!(text(&answered), expected.replace("frequency=0.000000", "frequency=0.000"));
+    }
+    // 4.2.8 fills the first packet
+    let (request, replies) = recorded!("ntpd-4.2.6p5/readvar-peer");
+    let answered = ask_of(&mut Fake::new(), &request, EVERYTHING);
+    assert_eq!(text(&answered), text(&replies));
+    assert_eq!((answered[0].len(), &answered[0][..8]), (480, &replies[0][..8]));
+    assert_eq!((answered[1].len(), &answered[1][..8]), (12 + 56, &replies[1][..8]));
+    let (request, replies) = recorded!("ntpd-4.2.6p5/configure");
+    assert_eq!(ask_of(&mut Fake::new(), &request, EVERYTHING), replies);
+    assert_eq!(ask("160400010000000000000000")[0][..8], recorded!("ntpd-4.2.6p5/clockvar").1[0][..8]);
+}
+
+/// What 4.2.8p15 sent comes out of the same state, byte for byte.
+#[test]
+fn recordings_of_4_2_8_come_out_of_the_same_state() {
+    let mut facts = Fake::new();
+    facts.identity.version = "ntpd 4.2.8p15@1.3728-o Wed Sep 23 11:46:38 UTC 2020 (1)".to_owned();
+    facts.identity.variables =
+        vec![Variable { name: "foo".to_owned(), value: "bar".to_owned(), default: true }];
+    facts.system = System {
+        events: Events { count: 0, last: 5 },
+        stratum: Stratum::new(5),
+        precision: LogInterval::from_log2(-24),
+        root_delay: secs(0.008),
+        root_dispersion: secs(12.269),
+        refid: RefId::from_ipv4([10, 91, 0, 7].into()),
+        reference: NtpTimestamp::from_bits(0xeeac_032b_a02a_cf88),
+        clock: NtpTimestamp::from_bits(0xeeac_032c_95eb_eeaf),
+        peer: AssocId::new(31863),
+        offset: secs(0.003_223),
+        frequency: Frequency::from_ppm(-0.114).unwrap(),
+        system_jitter: secs(0.007_491),
+        clock_jitter: secs(0.001),
+        ..system()
+    };
+    let mut filter = [Sample::EMPTY; 8];
+    let delays = [0.01, 0.01, 0.04, 0.01, 0.01, 0.01, 0.02, 0.01];
+    let offsets = [-0.002, -0.002, -0.01, 0.002, -0.002, -0.002, -0.002, -0.002];
+    for (at, slot) in filter.iter_mut().enumerate() {
+        let age = f64::from(u8::try_from(at).unwrap());
+        *slot = sample(delays[at], offsets[at], 0.24 * age);
+    }
+    facts.peers = vec![Association {
+        id: AssocId::new(0x7c76),
+        selection: Selection::Candidate,
+        events: Events { count: 6, last: 10 },
+        source: "10.91.0.1:123".parse().unwrap(),
+        local: "10.91.0.50:123".parse().unwrap(),
+        stratum: Stratum::new(4),
+        precision: LogInterval::from_log2(-24),
+        root_dispersion: secs(11.658),
+        refid: RefId::from_bits(0x7F7F_0100),
+        reference: NtpTimestamp::from_bits(0xeeac_02fa_9d0e_1c3a),
+        receive: NtpTimestamp::from_bits(0xeeac_032b_a02a_2ded),
+        reach: Reach::from_bits(0xff),
+        headway: 3,
+        offset: secs(0.001),
+        delay: secs(0.008),
+        dispersion: secs(0.902),
+        jitter: secs(0.006),
+        xleave: secs(0.007),
+        filter,
+        ..peer()
+    }];
+    let system = recorded!("ntpd-4.2.8p15/readvar");
+    let names = recorded!("ntpd-4.2.8p15/readvar-names");
+    let kernel = recorded!("ntpd-4.2.8p15/kerninfo");
+    for (request, replies) in [system, names, kernel, recorded!("ntpd-4.2.8p15/readvar-peer")] {
+        let answered: Vec<_> = ask_of(&mut facts, &request, EVERYTHING)
+            .into_iter()
+            .map(|mut packet| {
+                packet[2..4].copy_from_slice(&replies[0][2..4]);
+                packet
+            })
+            .collect();
+        assert_eq!(answered, replies, "{}\n{}", text(&answered), text(&replies));
+    }
+    facts.peers.push(local_clock());
+    let (request, replies) = recorded!("ntpd-4.2.8p15/clockvar");
+    if let Some(clock) = &mut facts.peers[1].clock {
+        clock.polls = 6;
+    }
+    assert_eq!(ask_of(&mut facts, &request, EVERYTHING), replies);
 }
 
 #[test]
@@ -290,7 +449,7 @@ fn an_associations_variables_are_those_of_the_vector() {
 #[test]
 fn system_variables_come_in_table_order() {
     let packets = ask("160200010000000000000000");
-    let expected = "version=\"ntpd 4.2.6p5@4.2.6p5 Sat Nov 21 04:48:14 UTC 2026 (1)\",\r\nprocessor=\"x86_64\", system=\"Linux/6.18.44-fc-v595\", leap=0, stratum=2,\r\nprecision=-23, rootdelay=0.094, rootdisp=194.941, refid=10.78.0.2,\r\nreftime=0xeeaba280.e09c4df1, clock=0xeeaba2b2.9f6e247c, peer=36203,\r\ntc=4, mintc=3, offset=0.000000, frequency=0.000, sys_jitter=0.031000,\r\nclk_jitter=0.366, clk_wander=0.000\r\n";
+    let expected = "version=\"ntpd 4.2.6p5@4.2.6p5 Sat Nov 21 04:48:14 UTC 2026 (1)\",\r\nprocessor=\"x86_64\", system=\"Linux/6.18.44-fc-v595\", leap=0, stratum=2,\r\nprecision=-23, rootdelay=0.094, rootdisp=194.941, refid=10.78.0.2,\r\nreftime=0xeeaba280.e09c4df1, clock=0xeeaba2b6.9e2b477c, peer=36203,\r\ntc=4, mintc=3, offset=0.000000, frequency=0.000, sys_jitter=0.031000,\r\nclk_jitter=0.366, clk_wander=0.000\r\n";
     assert_eq!(text(&packets), expected);
     let named = ask_of(&mut Fake::new(), &request(2, 0, b"offset=5,leap, site"), EVERYTHING);
     assert_eq!(text(&named), "leap=0, offset=0.000000, site=rack 7\r\n");
