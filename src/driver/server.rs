@@ -1,7 +1,7 @@
 //! The server's path: sockets drained in batches, answers of [`engine::server`](crate::engine::server) sent in batches.
 //!
-//! [`Server`] is a part of a bigger loop, which waits for its descriptors and its deadline and then calls
-//! [`Server::service`]; [`Server::run`] is the smallest such loop.
+//! [`Server`] is a part of a bigger loop, which waits for its descriptors and its deadline, says what is to be served by
+//! [`Server::set_snapshot`] and then calls [`Server::service`].
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -16,10 +16,8 @@ use crate::engine::server::{
 };
 use crate::sys::net::batch::{Packet, ReceiveBatch, SendBatch};
 use crate::sys::net::{Datagram, Family, StampSource, UdpOptions, UdpSocket};
-use crate::sys::signal::Signal;
-use crate::sys::wait::{Woken, wait};
 use crate::sys::{Errno, SysError, clock, interface, signal};
-use crate::types::{LogInterval, Mode, MonoTime, Now, Stratum, TimeDelta, Timestamp};
+use crate::types::{LogInterval, Mode, MonoTime, Now, TimeDelta, Timestamp};
 
 pub use crate::engine::server::Remembering;
 
@@ -33,8 +31,6 @@ const ROUND: usize = 32;
 const CONTROL: u8 = 6;
 /// A frame that holds our longest interleaved reply with all headers before it.
 const FRAME: usize = 256;
-/// How often `local` is renewed while somebody asks.
-const LOCAL_AGE: TimeDelta = TimeDelta::from_secs(1);
 /// How often a missing or replaced interface is looked for.
 const LOOK: TimeDelta = TimeDelta::from_secs(10);
 /// Batches from this size on tell what sending a packet takes.
@@ -60,7 +56,6 @@ pub struct Server {
     gate: Option<Box<Gate>>,
     incoming: ReceiveBatch,
     outgoing: SendBatch,
-    local: Option<Stratum>,
     rng: KernelRng,
     /// Answers that the kernel did not take.
     unsent: u64,
@@ -76,19 +71,12 @@ pub struct Server {
 /// A place to be asked at.
 struct Endpoint {
     address: SocketAddr,
+    /// Where the socket is: the kernel chose the port if that was 0.
+    bound: SocketAddr,
     /// `None`: the device is missing.
     socket: Option<UdpSocket>,
     /// The device's index when the socket was opened.
     device: Option<u32>,
-}
-
-/// Why serving ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// This signal was caught.
-    Signal(Signal),
-    /// The time was over.
-    Deadline,
 }
 
 /// A packet that is no request for the time (mode 6, a reply, rubbish), with the socket that an answer can leave by.
@@ -96,7 +84,7 @@ pub type Other<'a> = &'a mut dyn FnMut(&UdpSocket, &Datagram<'_>);
 
 impl Server {
     /// A server without sockets whom nobody may ask yet: set [`engine::Server::access`] and keys by [`Self::engine`],
-    /// the clock by [`Self::set_snapshot`] or [`Self::set_local`], and then [`Self::listen`].
+    /// the clock by [`Self::set_snapshot`], and then [`Self::listen`].
     pub fn new(remembering: Remembering, binding: Binding) -> Self {
         let mut rng = KernelRng::default();
         Self {
@@ -106,7 +94,6 @@ impl Server {
             gate: None,
             incoming: ReceiveBatch::new(BATCH, BUFFER),
             outgoing: SendBatch::new(BATCH, MAX_REPLY),
-            local: None,
             rng,
             unsent: 0,
             per_send: TimeDelta::ZERO,
@@ -139,7 +126,7 @@ impl Server {
             if self.endpoints.iter().any(|endpoint| endpoint.address == address) {
                 continue;
             }
-            let mut endpoint = Endpoint { address, socket: None, device: None };
+            let mut endpoint = Endpoint { address, bound: address, socket: None, device: None };
             match endpoint.open(&self.binding) {
                 Ok(()) => self.endpoints.push(endpoint),
                 Err(error) if error.errno == Errno::EAFNOSUPPORT => {}
@@ -164,7 +151,7 @@ impl Server {
 
     /// Where its sockets are.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.endpoints.iter().filter(|endpoint| endpoint.socket.is_some()).map(|endpoint| endpoint.address)
+        self.endpoints.iter().filter(|endpoint| endpoint.socket.is_some()).map(|endpoint| endpoint.bound)
     }
 
     /// Packets pass this gate before they are answered.
@@ -192,35 +179,14 @@ impl Server {
         self.engine.statistics()
     }
 
-    /// What [`Self::set_local`] was told.
-    pub fn local(&self) -> Option<Stratum> {
-        self.local
-    }
-
     /// Serves this from now on.
     pub fn set_snapshot(&mut self, snapshot: Snapshot) {
-        self.local = None;
         self.engine.set_snapshot(snapshot);
-    }
-
-    /// Serves the host's clock as it is (`local`); `None`: says that it is not synchronised.
-    pub fn set_local(&mut self, stratum: Option<Stratum>) {
-        self.local = stratum;
-        self.renew(clock::now());
     }
 
     /// Counts a command ([`engine::Server::command`]).
     pub fn command(&mut self, from: Option<IpAddr>) -> crate::engine::clients::Verdict {
         self.engine.command(from, clock::mono(), &mut self.rng)
-    }
-
-    fn renew(&mut self, now: Timestamp) {
-        let precision = self.engine.snapshot().precision;
-        let snapshot = match self.local {
-            Some(stratum) => Snapshot::local(stratum, precision, now, &mut self.rng),
-            None => Snapshot::unsynchronised(precision),
-        };
-        self.engine.set_snapshot(snapshot);
     }
 
     /// Sends a packet of our own (to a peer, a broadcast) from the server's port. Answers when that was.
@@ -284,34 +250,6 @@ impl Server {
         if self.rng.failed() { Err(SysError::new("getrandom", "", Errno::EIO)) } else { Ok(()) }
     }
 
-    /// Serves until a signal or the deadline.
-    ///
-    /// # Errors
-    /// `select`; those of [`Self::service`].
-    pub fn run(&mut self, deadline: Option<MonoTime>) -> Result<Ended, SysError> {
-        loop {
-            let fds: Vec<_> = self.descriptors().collect();
-            let next = self.deadline().into_iter().chain(deadline).min();
-            let woken = wait(&fds, next)?;
-            drop(fds);
-            match woken {
-                Woken::Ready(_) => self.service(clock::mono(), &mut |_, _| ())?,
-                Woken::Deadline => {
-                    let now = clock::mono();
-                    if deadline.is_some_and(|deadline| deadline <= now) {
-                        return Ok(Ended::Deadline);
-                    }
-                    self.service(now, &mut |_, _| ())?;
-                }
-                Woken::Signal => {
-                    if let Some(signal) = signal::take() {
-                        return Ok(Ended::Signal(signal));
-                    }
-                }
-            }
-        }
-    }
-
     /// Answers until the socket is empty, a signal waits or others are due.
     fn drain(&mut self, place: usize, other: Other<'_>) {
         for _ in 0..ROUND {
@@ -328,9 +266,6 @@ impl Server {
                 Err(_) => continue,
             }
             let now = self.incoming.read_at();
-            if self.local.is_some() && (now - self.engine.snapshot().at).abs() >= LOCAL_AGE {
-                self.renew(now);
-            }
             self.answer(place, now, other);
             if signal::pending().is_some() {
                 return;
@@ -472,10 +407,10 @@ impl Endpoint {
         };
         self.device = binding.device.as_deref().and_then(interface::index_of);
         self.socket = None;
-        self.socket = Some(
-            UdpSocket::open(&options)
-                .map_err(|error| SysError { object: self.address.to_string(), ..error })?,
-        );
+        let socket = UdpSocket::open(&options)
+            .map_err(|error| SysError { object: self.address.to_string(), ..error })?;
+        self.bound = socket.local_address()?;
+        self.socket = Some(socket);
         Ok(())
     }
 
@@ -496,7 +431,7 @@ mod tests {
     use crate::engine::access::Network;
     use crate::sys::net::Family;
     use crate::sys::testing::wait_for_kernel_stamps;
-    use crate::types::{Frequency, Leap, LogInterval, RefId, Secs};
+    use crate::types::{Frequency, Leap, LogInterval, RefId, Secs, Stratum};
     use crate::wire::ntp::Header;
 
     /// A server on loopback that serves `ahead` of the host's clock, and where it is.

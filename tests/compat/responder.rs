@@ -1,7 +1,6 @@
 //! Real clients against our server's answers: `engine::server` behind `driver::responder`.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -27,8 +26,10 @@ fn while_served(host: &Host, work: impl FnOnce()) {
                 let mut rng = KernelRng::default();
                 while !done.load(Ordering::Relaxed) {
                     let soon = clock::mono() + TimeDelta::from_nanos(50_000_000);
-                    wait(&[responder.as_fd()], Some(soon)).unwrap();
-                    responder.turn(&mut rng);
+                    let fds: Vec<_> = responder.descriptors().collect();
+                    wait(&fds, Some(soon)).unwrap();
+                    drop(fds);
+                    responder.turn(&mut rng).unwrap();
                 }
             });
         });
