@@ -2,7 +2,9 @@
 //!
 //! What the engine wants done is done here: packets, the kernel's clock, names, log files, the drift file.
 
+mod incoming;
 mod keeping;
+mod outgoing;
 mod telling;
 
 use std::collections::BTreeMap;
@@ -11,6 +13,8 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use self::keeping::Sensor;
+use self::outgoing::chrony_drift;
+pub use self::outgoing::parse_drift;
 pub use self::telling::kernel_setting;
 pub use super::asking::Asking;
 use super::asking::Requests;
@@ -23,20 +27,16 @@ use super::random::KernelRng;
 use super::rtc_keeper::RtcKeeper;
 use super::server::Server;
 use super::statlog::StatLog;
-use crate::engine::association::{Port, Stamp, Stamper, Token};
-use crate::engine::clock::ClockCommand;
-use crate::engine::daemon::{self as engine, Action, Engine, Input, Level, Lookup, NameId};
-use crate::engine::measurement::SourceId;
+use crate::engine::daemon::{Engine, Input, Level, Lookup, NameId};
 use crate::engine::options::Source;
 use crate::engine::record::Record;
 use crate::engine::timeline::KernelRate;
-use crate::sys::clock::{ClockControl, ClockStatus};
-use crate::sys::dns::{Found, Query, Resolver};
-use crate::sys::net::{Datagram, Family, StampSource, UdpSocket};
+use crate::sys::clock::ClockControl;
+use crate::sys::dns::{Found, Resolver};
 use crate::sys::signal::{self, Signal};
 use crate::sys::wait::{Woken, wait};
-use crate::sys::{SysError, clock, file};
-use crate::types::{Mode, MonoTime, Secs, TimeDelta, Timestamp};
+use crate::sys::{SysError, clock};
+use crate::types::{MonoTime, TimeDelta};
 
 /// Longer packets than this are no NTP packets.
 const BUFFER: usize = 2048;
@@ -419,245 +419,4 @@ impl Daemon {
             self.command(&command);
         }
     }
-
-    /// Requests are answered at once; what is not one may be of a peer, or a control message. Whether there was such.
-    fn serve(&mut self) -> Result<bool, SysError> {
-        if self.peers_of != self.engine.generation() {
-            self.peers_of = self.engine.generation();
-            self.server.set_peers(self.engine.peers().collect());
-        }
-        let answers = self.informant.is_some();
-        let mut others: Vec<(SocketAddr, Vec<u8>, Stamp, Option<IpAddr>)> = Vec::new();
-        let mut other = |_: &UdpSocket, datagram: &Datagram<'_>| {
-            let mode = datagram.bytes.first().map(|first| Mode::from_bits(*first));
-            let wanted = matches!(
-                mode,
-                Some(Mode::SymmetricActive | Mode::SymmetricPassive | Mode::Broadcast | Mode::Server)
-            );
-            let control = answers && mode == Some(Mode::Control);
-            if (wanted || control) && others.len() < ROUND {
-                others.push((datagram.from, datagram.bytes.to_vec(), received(datagram), datagram.to));
-            }
-        };
-        self.server.service(clock::mono(), &mut other)?;
-        let mut more = !others.is_empty();
-        while let Some((frame, at)) = self.server.take_own_stamp() {
-            more = true;
-            if let Some((source, token)) = self.requests.of_frame(&frame) {
-                self.hand(Input::Sent { source, token, at: kernel_stamp(at) });
-            }
-        }
-        for (from, bytes, received, local) in others {
-            if bytes.first().is_some_and(|first| Mode::from_bits(*first) == Mode::Control) {
-                self.tell(from, &bytes, received.at, local);
-                continue;
-            }
-            self.hand(Input::Symmetric { from, bytes: &bytes, received, local });
-        }
-        Ok(more)
-    }
-
-    /// Replies to requests that left by a shared socket.
-    fn receive_shared(&mut self, buffer: &mut [u8]) {
-        for (source, token, at) in self.requests.all_left(buffer) {
-            self.hand(Input::Sent { source, token, at: kernel_stamp(at) });
-        }
-        for place in 0..self.requests.shared_sockets().len() {
-            for _ in 0..ROUND {
-                let Some(socket) = self.requests.shared_sockets().get(place) else { break };
-                let datagram = match socket.receive(buffer) {
-                    Ok(Some(datagram)) => datagram,
-                    Ok(None) => break,
-                    Err(_) => continue,
-                };
-                if !datagram.truncated {
-                    let (from, bytes, local) = (datagram.from, datagram.bytes, datagram.to);
-                    let received = received(&datagram);
-                    let input = Input::Symmetric { from, bytes, received, local };
-                    self.hand(input);
-                }
-            }
-        }
-    }
-
-    fn receive(&mut self, id: SourceId, buffer: &mut [u8]) {
-        for _ in 0..ROUND {
-            // the request's own time stamp comes before its reply is judged
-            if let Some((token, at)) = self.requests.left(id, buffer) {
-                self.hand(Input::Sent { source: id, token, at: kernel_stamp(at) });
-            }
-            let datagram = match self.requests.receive(id, buffer) {
-                Ok(Some(datagram)) => datagram,
-                Ok(None) => return,
-                // nobody answers there: what the network said is taken, the reply may still come
-                Err(_) => continue,
-            };
-            if datagram.truncated {
-                continue;
-            }
-            let local = datagram.to.or_else(|| self.requests.own_address(id));
-            let received = received(&datagram);
-            let bytes = datagram.bytes;
-            let input = Input::Reply { source: id, bytes, received, local };
-            self.hand(input);
-            self.close_if_asked(id);
-        }
-    }
-
-    /// The engine may be through with this socket: what it said about that is done before the next packet is taken.
-    fn close_if_asked(&mut self, id: SourceId) {
-        let mut kept = Vec::new();
-        while let Some(action) = self.engine.poll() {
-            match action {
-                Action::Close(closed) if closed == id => {
-                    self.requests.close(id);
-                }
-                other => kept.push(other),
-            }
-        }
-        for action in kept {
-            self.engine.put_back(action);
-        }
-    }
-
-    fn act(&mut self, log: Log<'_>) {
-        while let Some(action) = self.engine.poll() {
-            match action {
-                Action::Send { source, to, bytes, token, port } => {
-                    self.send(source, to, bytes, token, port, log)
-                }
-                Action::Broadcast { to, bytes } => {
-                    // who is not there does not miss it
-                    let _ = self.server.send(&bytes, to);
-                }
-                Action::Close(source) => {
-                    self.requests.close(source);
-                }
-                Action::Resolve { name, host, family } => self.resolve(name, host, family),
-                Action::Clock(command) => self.command(&command),
-                Action::Log(level, text) => log(level, &text),
-                Action::Record(record) => self.record(&record, log),
-                Action::Drift(frequency, skew) => self.write_drift(frequency, skew, log),
-                Action::GiveUp => self.gave_up = true,
-            }
-        }
-    }
-
-    fn send(
-        &mut self,
-        source: SourceId,
-        to: SocketAddr,
-        bytes: Vec<u8>,
-        token: Token,
-        port: Port,
-        log: Log<'_>,
-    ) {
-        match self.requests.send((source, token), to, bytes, port, &self.server) {
-            Ok(at) => {
-                let at = Stamp { at, by: Stamper::Daemon, error: Secs::ZERO };
-                self.hand(Input::Sent { source, token, at });
-            }
-            Err(error) => {
-                // no route is the business of the reach register; anything else is news
-                if error.operation == "socket" || error.operation == "bind" {
-                    log(
-                        Level::Error,
-                        &format!("Could not open NTP socket on {} : {}", error.object, error.reason()),
-                    );
-                }
-                self.hand(Input::NotSent { source, token });
-            }
-        }
-    }
-
-    fn resolve(&mut self, name: NameId, host: String, family: Option<engine::Family>) {
-        if self.lookups.len() >= LOOKUPS {
-            return self.hand(Input::Resolved { name, result: Lookup::Later });
-        }
-        let family = family.map(|family| match family {
-            engine::Family::V4 => Family::V4,
-            engine::Family::V6 => Family::V6,
-        });
-        let ticket = self.resolver.start(Query::Forward { name: host, family, port: 0 });
-        self.lookups.insert(ticket, name);
-    }
-
-    fn command(&mut self, command: &ClockCommand) {
-        let Some(control) = &self.control else { return };
-        let done = match command {
-            ClockCommand::SetRate(setting) => control.set_rate(setting.tick, setting.freq).map(drop),
-            ClockCommand::Step(delta) => {
-                self.stepped = true;
-                control.step(*delta)
-            }
-            ClockCommand::Status { synchronised, leap, max_error, est_error } => {
-                control.set_status(&ClockStatus {
-                    synchronised: *synchronised,
-                    leap: *leap,
-                    max_error: *max_error,
-                    est_error: *est_error,
-                })
-            }
-            ClockCommand::Tai(offset) => control.set_tai(*offset),
-        };
-        match (done, command) {
-            (Ok(()), ClockCommand::SetRate(setting)) => self.granted = *setting,
-            (Ok(()), ClockCommand::Step(delta)) => {
-                if let Some(informant) = &mut self.informant
-                    && let Some(line) = informant.stepped(*delta, &self.engine, clock::both())
-                {
-                    self.engine.log(Level::Info, line);
-                }
-            }
-            (Ok(()), _) => {}
-            (Err(error), _) => {
-                if !self.refused {
-                    self.refused = true;
-                    self.engine.log(Level::Error, error.to_string());
-                }
-                let (command, setting) = (*command, self.granted);
-                self.engine.handle(clock::both(), Input::Refused { command, setting }, &mut self.rng);
-            }
-        }
-    }
-
-    /// By a temporary file that is renamed.
-    fn write_drift(&mut self, frequency: f64, skew: f64, log: Log<'_>) {
-        let Some(path) = &self.drift_file else { return };
-        let text = (self.drift_text)(frequency, skew);
-        match file::renew(path, text.as_bytes(), 0o644) {
-            Ok(_) => self.drift_failed = false,
-            Err(error) if !self.drift_failed => {
-                self.drift_failed = true;
-                log(Level::Error, &format!("Could not open {}.tmp : {}", path.display(), error.reason()));
-            }
-            Err(_) => {}
-        }
-    }
-}
-
-fn received(datagram: &Datagram<'_>) -> Stamp {
-    let by = match datagram.stamp {
-        StampSource::Daemon => Stamper::Daemon,
-        StampSource::Kernel => Stamper::Kernel,
-    };
-    Stamp { at: datagram.received, by, error: Secs::ZERO }
-}
-
-const fn kernel_stamp(at: Timestamp) -> Stamp {
-    Stamp { at, by: Stamper::Kernel, error: Secs::ZERO }
-}
-
-/// chronyd's drift file: `%20.6f %20.6f`, ppm.
-fn chrony_drift(frequency: f64, skew: f64) -> String {
-    format!("{frequency:20.6} {skew:20.6}\n")
-}
-
-/// Frequency and bound on its error from a drift file, ppm; `None`: not two numbers, or absurd ones.
-pub fn parse_drift(text: &str) -> Option<(f64, f64)> {
-    let mut words = text.split_ascii_whitespace();
-    let frequency: f64 = words.next()?.parse().ok()?;
-    let skew: f64 = words.next()?.parse().ok()?;
-    let sane = frequency.abs() <= 100_000.0 && skew.is_finite() && skew >= 0.0;
-    sane.then_some((frequency, skew))
 }
