@@ -123,7 +123,7 @@ pub(super) struct Clocks {
 
 impl Clocks {
     pub(super) fn add(&mut self, source: SourceId, device: Device, dpoll: i32, now: MonoTime) {
-        let interval = f64::from(dpoll.clamp(-7, 24)).exp2();
+        let interval = 2.0_f64.powi(dpoll.clamp(-7, 24));
         let interval = TimeDelta::from_secs_f64(interval).unwrap_or(TimeDelta::from_secs(1));
         let due = (!matches!(device, Device::Socket(_))).then(|| now + interval);
         self.clocks.push(Clock { source, device, interval, due });

@@ -27,7 +27,7 @@ impl Fallback {
     pub fn new(bounds: Option<(i32, i32)>) -> Self {
         let Some((lo, hi)) = bounds.filter(|(lo, hi)| *lo > 0 && *hi > 0) else { return Self::default() };
         let exponents = lo.max(RANGE.0)..=hi.min(RANGE.1);
-        let average = |exponent: i32| Average { interval: f64::from(exponent).exp2(), frequency: None };
+        let average = |exponent: i32| Average { interval: 2.0_f64.powi(exponent), frequency: None };
         Self { averages: exponents.map(average).collect(), last: None, used: 0 }
     }
 

@@ -47,7 +47,7 @@ pub(super) fn settings(args: &Args, config: &Config, ntp: &Ntp, controls: bool) 
     let small = |value: i32| u8::try_from(value.clamp(0, 16)).unwrap_or(16);
     let waits = |local: Local| match (&ntp.local_clock, config.sources.is_empty()) {
         (Some(clock), false) => Local {
-            waitunsynced: f64::from(clock.minpoll.clamp(3, 17)).exp2() * f64::from(POLLS_TO_TRUST - 1),
+            waitunsynced: 2.0_f64.powi(clock.minpoll.clamp(3, 17)) * f64::from(POLLS_TO_TRUST - 1),
             ..local
         },
         (None, _) => Local { waitunsynced: f64::from(ntp.tos.orphanwait.max(0)), ..local },

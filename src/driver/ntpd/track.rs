@@ -132,7 +132,7 @@ impl Track {
     pub(super) fn sent(&mut self, sent: u32, reach: u8, minpoll: i32, now: MonoTime) {
         while self.sent < sent {
             self.sent += 1;
-            let level = self.fill(now) + f64::from(minpoll.clamp(3, 17)).exp2() - 2.0;
+            let level = self.fill(now) + 2.0_f64.powi(minpoll.clamp(3, 17)) - 2.0;
             self.bucket = (level, now);
             if reach & 7 == 0 && self.slots.iter().any(|slot| slot.at.is_some()) {
                 self.push(EMPTY);

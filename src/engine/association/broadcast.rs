@@ -39,7 +39,7 @@ impl Broadcaster {
             return None;
         }
         let seconds = self.interval.as_secs_f64();
-        let poll = (0..=17_i8).rfind(|poll| f64::from(*poll).exp2() <= seconds).unwrap_or(0);
+        let poll = (0..=17_i8).rfind(|poll| 2.0_f64.powi((*poll).into()) <= seconds).unwrap_or(0);
         let header = Header {
             mode: Mode::Broadcast,
             poll: LogInterval::from_log2(poll),

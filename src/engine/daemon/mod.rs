@@ -581,7 +581,7 @@ impl Engine {
     fn earliest(&self, now: MonoTime) -> MonoTime {
         let Some(last) = self.last_send else { return now };
         let shortest = self.sources.values().map(|s| s.association.facts().poll).min().unwrap_or(6);
-        let interval = f64::from(shortest).exp2();
+        let interval = 2.0_f64.powi(shortest);
         let count = f64::from(u32::try_from(self.sources.len()).unwrap_or(u32::MAX)).max(1.0);
         let distance = (interval / 8.0)
             .clamp(LEAST_SEPARATION, SEPARATION)
