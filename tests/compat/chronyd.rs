@@ -1,6 +1,7 @@
 //! `chronyd` as a program: its configuration, command line, files and life, each fact run against 4.9 (`PEER=theirs`) and ours.
 
 use std::fmt::Write as _;
+use std::net::UdpSocket;
 
 use super::namespace::{Host, Lab};
 use super::peer::{Package, Side, side, tool};
@@ -252,6 +253,39 @@ fn pid_files() {
         case("", &["pidfile /"], &[], 0),
         case("", &["pidfile /", "pidfile /run/chrony/other"], &[], 0),
     ]);
+}
+
+/// The original goes on without the socket; ours does without one for commands, but never without the one for the time
+/// (decisions.md, Daemon), in the original's words and with the reason.
+#[test]
+fn ports_that_are_taken() {
+    let Some(lab) = Lab::open(&[Package::ChronySid]) else { return };
+    let Some(chronyd) = tool("chronyd") else { return };
+    let host = host(&lab);
+    let taken = ["0.0.0.0:123", "127.0.0.1:323", "[::1]:323"];
+    let _sockets = host.inside(|| taken.map(|address| UdpSocket::bind(address).unwrap()));
+    let run = |lines: &[&str]| {
+        let ran = host.run(
+            &chronyd,
+            &[&["-x", "-d", "-t", "0", "pidfile /", "bindcmdaddress /", "local"], lines].concat(),
+        );
+        let said: Vec<String> = undated(&ran.err)
+            .into_iter()
+            .filter(|line| line.contains("Could not open"))
+            .map(str::to_owned)
+            .collect();
+        (said, ran.code)
+    };
+    let commands = |address: &str| format!("Could not open command socket on {address}");
+    assert_eq!(run(&["cmdport 323"]), (vec![commands(taken[1]), commands(taken[2])], Some(0)));
+    for lines in [["allow 10.0.0.0/8", "cmdport 0"], ["peer 192.0.2.1", "cmdport 0"]] {
+        let original = format!("Could not open NTP socket on {}", taken[0]);
+        let expected = match side() {
+            Side::Theirs => (vec![original], Some(0)),
+            Side::Ours => (vec![format!("Fatal error : {original} : Address already in use")], Some(1)),
+        };
+        assert_eq!(run(&lines), expected, "{lines:?}");
+    }
 }
 
 #[test]
