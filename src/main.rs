@@ -6,7 +6,11 @@ use std::process::ExitCode;
 
 use ntpbox::applets::io::{Io, Out};
 use ntpbox::applets::{Outcome, dispatch};
+use ntpbox::sys::memory::Allocator;
 use ntpbox::sys::process::die_of;
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
@@ -16,7 +20,7 @@ fn main() -> ExitCode {
     let mut io = Io {
         out: Out::buffered(Box::new(std::io::stdout())),
         err: Out::unbuffered(Box::new(std::io::stderr())),
-        input: Box::new(std::io::BufReader::new(std::io::stdin())),
+        input: Box::new(std::io::stdin().lock()),
         in_is_tty: std::io::stdin().is_terminal(),
         out_is_tty: std::io::stdout().is_terminal(),
         err_is_tty: std::io::stderr().is_terminal(),

@@ -35,7 +35,7 @@ use crate::sys::clock::ClockControl;
 use crate::sys::dns::{Found, Resolver};
 use crate::sys::signal::{self, Signal};
 use crate::sys::wait::{Woken, wait};
-use crate::sys::{SysError, clock};
+use crate::sys::{SysError, clock, memory};
 use crate::types::{MonoTime, TimeDelta};
 
 /// Longer packets than this are no NTP packets.
@@ -46,6 +46,8 @@ const ROUND: usize = 64;
 const SLEPT: TimeDelta = TimeDelta::from_millis(500);
 /// Descriptors that are usually waited for, at most.
 const USUAL: usize = 32;
+/// After this time bursts of the start are over.
+const SETTLED: TimeDelta = TimeDelta::from_secs(20);
 /// Look-ups under way.
 const LOOKUPS: usize = 64;
 /// Names of log lines go to whoever keeps the log.
@@ -236,6 +238,8 @@ impl Daemon {
     /// # Errors
     /// `select`; `getrandom`.
     pub fn run(&mut self, until: Until, log: Log<'_>, house: &mut dyn House) -> Result<Ended, SysError> {
+        let started = clock::mono();
+        let mut settles = if until.first_update { Vec::new() } else { vec![started + SETTLED, started] };
         let ended = loop {
             self.act(log);
             if self.gave_up {
@@ -253,6 +257,10 @@ impl Daemon {
             let snapshot = self.engine.snapshot(clock::both());
             let dressed = self.informant.as_ref().map_or(snapshot, |informant| informant.dress(snapshot));
             self.server.set_snapshot(dressed);
+            // what the first exchanges needed is given back, too
+            if settles.pop_if(|at| *at <= clock::mono()).is_some() {
+                memory::give_back();
+            }
             match self.wait_and_answer(until.deadline)? {
                 Woken::Signal => {
                     if let Some(signal) = signal::take() {

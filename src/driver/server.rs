@@ -92,8 +92,8 @@ impl Server {
             binding,
             endpoints: Vec::new(),
             gate: None,
-            incoming: ReceiveBatch::new(BATCH, BUFFER),
-            outgoing: SendBatch::new(BATCH, MAX_REPLY),
+            incoming: ReceiveBatch::new(0, BUFFER),
+            outgoing: SendBatch::new(0, MAX_REPLY),
             rng,
             unsent: 0,
             per_send: TimeDelta::ZERO,
@@ -121,6 +121,11 @@ impl Server {
     /// # Errors
     /// Those of [`UdpSocket::open`], with the address in `object`; what was opened before stays open.
     pub fn listen(&mut self, addresses: &[SocketAddr]) -> Result<(), SysError> {
+        if self.incoming.room() == 0 && !addresses.is_empty() {
+            // not before: a daemon that serves nobody does without
+            self.incoming = ReceiveBatch::new(BATCH, BUFFER);
+            self.outgoing = SendBatch::new(BATCH, MAX_REPLY);
+        }
         self.endpoints.retain(|endpoint| addresses.contains(&endpoint.address));
         for &address in addresses {
             if self.endpoints.iter().any(|endpoint| endpoint.address == address) {
@@ -252,12 +257,15 @@ impl Server {
 
     /// Answers until the socket is empty, a signal waits or others are due.
     fn drain(&mut self, place: usize, other: Other<'_>) {
+        // before the requests: they may ask for these
+        let mut stamped = true;
         for _ in 0..ROUND {
             let Some(socket) = self.endpoints.get(place).and_then(|endpoint| endpoint.socket.as_ref()) else {
                 return;
             };
-            // before the next requests: they may ask for these
-            fetch_stamps(&mut self.engine, socket, &mut self.own);
+            if stamped {
+                fetch_stamps(&mut self.engine, socket, &mut self.own);
+            }
             match socket.receive_batch(&mut self.incoming) {
                 Ok(0) => return,
                 Ok(_) => {}
@@ -266,18 +274,19 @@ impl Server {
                 Err(_) => continue,
             }
             let now = self.incoming.read_at();
-            self.answer(place, now, other);
+            stamped = self.answer(place, now, other);
             if signal::pending().is_some() {
                 return;
             }
         }
     }
 
-    /// Answers the batch that was received.
-    fn answer(&mut self, place: usize, now: Timestamp, other: Other<'_>) {
-        let Self { engine, endpoints, incoming, outgoing, rng, unsent, per_send, peers, own, gate, .. } =
-            self;
-        let Some(socket) = endpoints.get(place).and_then(|endpoint| endpoint.socket.as_ref()) else { return };
+    /// Answers the batch that was received. Whether the kernel is to say when a reply left.
+    fn answer(&mut self, place: usize, now: Timestamp, other: Other<'_>) -> bool {
+        let Self { engine, endpoints, incoming, outgoing, rng, unsent, per_send, peers, gate, .. } = self;
+        let Some(socket) = endpoints.get(place).and_then(|endpoint| endpoint.socket.as_ref()) else {
+            return false;
+        };
         engine.prepare(now);
         let mut leaves = Now { clock: now, mono: clock::mono() };
         let mut stamped = false;
@@ -331,9 +340,7 @@ impl Server {
             let took = took.clamp(TimeDelta::ZERO, LONGEST_SEND);
             *per_send = TimeDelta::midpoint(*per_send, took);
         }
-        if stamped {
-            fetch_stamps(engine, socket, own);
-        }
+        stamped
     }
 }
 

@@ -273,6 +273,8 @@ struct Vacancy {
 /// Records by address.
 #[derive(Debug)]
 struct Table<K> {
+    /// How many sets there are; none is made before the first record.
+    count: usize,
     keys: Vec<[K; WAYS]>,
     /// Four words for each key, at the same place.
     records: Vec<[u32; 4]>,
@@ -283,13 +285,18 @@ impl<K: Key> Table<K> {
     /// At most this many bytes, at least one set.
     fn new(bytes: usize, seed: u64) -> Self {
         let set = size_of::<[K; WAYS]>() + WAYS * size_of::<[u32; 4]>();
-        let sets = (bytes / set).max(1);
+        Self { count: (bytes / set).max(1), keys: Vec::new(), records: Vec::new(), seed }
+    }
+
+    #[cold]
+    fn make(&mut self) {
         // zeroes are not written but mapped when they are first read
-        Self { keys: vec![[K::default(); WAYS]; sets], records: vec![[0; 4]; sets * WAYS], seed }
+        self.keys = vec![[K::default(); WAYS]; self.count];
+        self.records = vec![[0; 4]; self.places()];
     }
 
     fn places(&self) -> usize {
-        self.records.len()
+        self.count * WAYS
     }
 
     /// The two sets of an address.
@@ -334,6 +341,9 @@ impl<K: Key> Table<K> {
     /// The place of an address that is not in its first set: in the second, or a new one.
     #[inline(never)]
     fn place_elsewhere(&mut self, key: K, now: u32, tokens: u32) -> Option<(usize, bool)> {
+        if self.keys.is_empty() {
+            self.make();
+        }
         if let Some(place) = self.place(key, self.sets(key)[1]) {
             return Some((place, false));
         }

@@ -15,6 +15,7 @@ pub mod links;
 pub mod locale;
 pub mod log;
 pub mod logfile;
+pub mod memory;
 pub mod net;
 pub mod ports;
 pub mod process;

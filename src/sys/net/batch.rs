@@ -143,6 +143,11 @@ impl ReceiveBatch {
         slots.map(|((header, frame), payload)| Packet { header, frame, payload, read_at: self.read_at })
     }
 
+    /// How many packets it can take.
+    pub fn room(&self) -> usize {
+        self.frames.headers.len()
+    }
+
     /// How many packets there are.
     pub fn len(&self) -> usize {
         self.frames.filled
