@@ -59,6 +59,16 @@ enum Takes {
     Optional,
 }
 
+/// A row of an option table: an option of one letter.
+pub fn flag(id: &'static str, letter: char, help: &'static str) -> Arg {
+    Arg::new(id).short(letter).action(ArgAction::SetTrue).help(help)
+}
+
+/// A row of an option table: a letter with a value, which help and page call `name`.
+pub fn value(id: &'static str, letter: char, name: &'static str, help: &'static str) -> Arg {
+    Arg::new(id).short(letter).action(ArgAction::Set).value_name(name).help(help)
+}
+
 /// Parses words (without argv0) against the options of `command`.
 pub fn parse(command: &Command, words: &[OsString], operands: Operands, long: Long) -> Vec<Item> {
     let options: Vec<&Arg> = command.get_arguments().filter(|arg| !arg.is_positional()).collect();

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, Command};
 
-use crate::applets::getopt::{self, Item, Long, Operands};
+use crate::applets::getopt::{self, Item, Long, Operands, flag, value};
 
 /// The original's default list.
 pub(super) const DEFAULT_HOSTS: &str = "/run/chrony/chronyd.sock,127.0.0.1,::1";
@@ -42,12 +42,6 @@ pub(super) enum Request {
 
 /// The option table.
 pub(super) fn command() -> Command {
-    let flag = |id: &'static str, short: char, help: &'static str| {
-        Arg::new(id).short(short).action(ArgAction::SetTrue).help(help)
-    };
-    let value = |id: &'static str, short: char, name: &'static str, help: &'static str| {
-        Arg::new(id).short(short).action(ArgAction::Set).value_name(name).help(help)
-    };
     Command::new("chronyc")
         .about("Query and control chronyd")
         .disable_help_flag(true)

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, Command};
 
-use crate::applets::getopt::{self, Item, Long, Operands};
+use crate::applets::getopt::{self, Item, Long, Operands, flag, value};
 use crate::applets::output::json_arg;
 use crate::driver::lifecycle::Ground;
 use crate::sys::log::Level;
@@ -12,12 +12,6 @@ use crate::sys::net::Family;
 
 /// The option table.
 pub(super) fn command() -> Command {
-    let flag = |id: &'static str, letter, help: &'static str| {
-        Arg::new(id).short(letter).action(ArgAction::Count).help(help)
-    };
-    let value = |id: &'static str, letter, name: &'static str, help: &'static str| {
-        Arg::new(id).short(letter).value_name(name).action(ArgAction::Set).help(help)
-    };
     Command::new("chronyd")
         .about("Follow time servers, steer the clock and serve time")
         .override_usage("chronyd [OPTION]... [DIRECTIVE]...")

@@ -10,12 +10,9 @@ use crate::sys::net::Family;
 
 /// The option table.
 pub(super) fn command() -> Command {
-    let flag = |id: &'static str, letter, help: &'static str| {
-        Arg::new(id).short(letter).long(id).action(ArgAction::Count).help(help)
-    };
-    let value = |id: &'static str, letter, name: &'static str, help: &'static str| {
-        Arg::new(id).short(letter).long(id).value_name(name).action(ArgAction::Append).help(help)
-    };
+    let flag = |id, letter, help| getopt::flag(id, letter, help).long(id);
+    let value =
+        |id, letter, name, help| getopt::value(id, letter, name, help).long(id).action(ArgAction::Append);
     let long = |id: &'static str, name: &'static str, help: &'static str| {
         Arg::new(id).long(id).value_name(name).action(ArgAction::Append).help(help)
     };

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 
 use clap::{Arg, ArgAction, Command};
 
-use crate::applets::getopt::{self, Item, Long, Operands};
+use crate::applets::getopt::{self, Item, Long, Operands, flag, value};
 use crate::engine::oneshot::{Policy, Samples};
 use crate::types::TimeDelta;
 
@@ -21,12 +21,6 @@ const KEY_FILE: &str = "/etc/ntp/keys";
 
 /// The option table.
 pub(super) fn command() -> Command {
-    let flag = |id: &'static str, letter, help: &'static str| {
-        Arg::new(id).short(letter).action(ArgAction::SetTrue).help(help)
-    };
-    let value = |id: &'static str, letter, name: &'static str, help: &'static str| {
-        Arg::new(id).short(letter).value_name(name).action(ArgAction::Set).help(help)
-    };
     Command::new("ntpdate")
         .about("set the clock from NTP servers, once")
         .override_usage("ntpdate [-46bBdqsuv] [-a key#] [-e delay] [-k file] [-p samples] [-o version#] [-t timeo] [-U username] server ...")
