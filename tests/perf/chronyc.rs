@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use lab::{Clients, Daemon, Figures, Scratch, free_port, harmless, load, median, peer, pin};
+use lab::{Clients, Daemon, Figures, Scratch, WINDOW, free_port, harmless, load, median, peer, pin};
 use ntpbox::sys::clock;
 
 const ROUNDS: usize = 31;
@@ -55,7 +55,7 @@ fn start(scratch: &Scratch, program: &Path, ours: bool, case: &Case) -> (Daemon,
     command.args(["-d", "-x", "-f", &conf]);
     let daemon = Daemon::start(command, port, &scratch.path().join(format!("log{port}")));
     if case.clients > 0 {
-        let outcome = load(daemon.at, u64::from(case.clients), Clients::InOrder(case.clients));
+        let outcome = load(daemon.at, u64::from(case.clients), Clients::InOrder(case.clients), WINDOW);
         assert_eq!(outcome.answered, u64::from(case.clients));
     }
     (daemon, socket)

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::sockopt::Timestamping;
+use nix::sys::socket::{TimestampingFlag, setsockopt};
 use nix::unistd::{Pid, geteuid};
 use ntpbox::sys::clock;
 use ntpbox::sys::net::batch::{ReceiveBatch, SendBatch};
@@ -16,8 +18,8 @@ use ntpbox::sys::net::{Family, UdpOptions, UdpSocket};
 use ntpbox::sys::wait::{Woken, wait};
 use ntpbox::types::TimeDelta;
 
-/// Requests that are under way at once, and that are sent together.
-const WINDOW: u64 = 64;
+/// Requests that are usually under way at once, and that are sent together.
+pub(crate) const WINDOW: u64 = 64;
 const BATCH: u64 = 32;
 /// Silence after which what is under way counts as lost.
 const QUIET: TimeDelta = TimeDelta::from_millis(1000);
@@ -93,12 +95,17 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it and waits for its first answer.
-    pub(crate) fn start(mut command: Command, port: u16, log: &Path) -> Self {
+    /// Starts one that serves nobody.
+    pub(crate) fn spawn(mut command: Command, log: &Path) -> Self {
         let log_file = File::create(log).unwrap();
         command.stdin(Stdio::null()).stdout(log_file.try_clone().unwrap()).stderr(log_file);
-        let child = command.spawn().unwrap();
-        let mut daemon = Self { child, at: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port) };
+        Self { child: command.spawn().unwrap(), at: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0) }
+    }
+
+    /// Starts it and waits for its first answer.
+    pub(crate) fn start(command: Command, port: u16, log: &Path) -> Self {
+        let mut daemon = Self::spawn(command, log);
+        daemon.at.set_port(port);
         pin(daemon.pid(), 0);
         let probe = StdSocket::bind("127.0.0.1:0").unwrap();
         probe.connect(daemon.at).unwrap();
@@ -127,6 +134,17 @@ impl Daemon {
             text.split_whitespace().next().unwrap().parse::<u64>().unwrap()
         };
         tasks.map(|task| used(task.unwrap())).sum()
+    }
+
+    /// How often its threads went to sleep.
+    pub(crate) fn wakeups(&self) -> u64 {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        let slept = |task: fs::DirEntry| {
+            let text = fs::read_to_string(task.path().join("status")).unwrap();
+            let found = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            found.unwrap().trim().parse::<u64>().unwrap()
+        };
+        tasks.map(|task| slept(task.unwrap())).sum()
     }
 
     /// A line of its `smaps_rollup`, in kB.
@@ -182,16 +200,18 @@ pub(crate) struct Outcome {
     pub(crate) lost: u64,
 }
 
-/// Sends this many requests, never more than [`WINDOW`] at once, and takes the answers.
-pub(crate) fn load(to: SocketAddr, requests: u64, clients: Clients) -> Outcome {
+/// Sends this many requests, never more than `window` at once, and takes the answers.
+pub(crate) fn load(to: SocketAddr, requests: u64, clients: Clients, window: u64) -> Outcome {
     let socket = UdpSocket::open(&UdpOptions::client(Family::V4)).unwrap();
+    // nobody reads stamps here, and they cost the load's core
+    setsockopt(&socket, Timestamping, &TimestampingFlag::empty()).unwrap();
     let mut out = SendBatch::new(usize::try_from(BATCH).unwrap(), 48);
     let mut back = ReceiveBatch::new(64, 128);
     let mut outcome = Outcome { answered: 0, lost: 0 };
     let (mut sent, mut first, mut under_way) = (0_u64, 0_u64, 0_u64);
     let mut dice = 88_172_645_463_325_252_u64;
     while outcome.answered + outcome.lost < requests {
-        if requests > sent && WINDOW - under_way >= BATCH.min(requests - sent) {
+        if requests > sent && window - under_way >= BATCH.min(requests - sent) {
             for _ in 0..BATCH.min(requests - sent) {
                 let from = match clients {
                     Clients::One => None,
@@ -250,7 +270,7 @@ pub(crate) struct Figures {
 impl Figures {
     /// Prints a figure.
     pub(crate) fn note(&self, what: &str, value: f64, unit: &str) {
-        println!("figure: {what}: {value:.1} {unit}");
+        println!("figure: {what}: {value:.2} {unit}");
     }
 
     /// Prints a figure that must not be over a limit.
