@@ -47,7 +47,7 @@ const SLEPT: TimeDelta = TimeDelta::from_millis(500);
 /// Descriptors that are usually waited for, at most.
 const USUAL: usize = 32;
 /// After this time bursts of the start are over.
-const SETTLED: TimeDelta = TimeDelta::from_secs(20);
+const SETTLED: TimeDelta = TimeDelta::from_secs(25);
 /// Look-ups under way.
 const LOOKUPS: usize = 64;
 /// Names of log lines go to whoever keeps the log.
@@ -261,7 +261,8 @@ impl Daemon {
             if settles.pop_if(|at| *at <= clock::mono()).is_some() {
                 memory::give_back();
             }
-            match self.wait_and_answer(until.deadline)? {
+            let next = settles.last().copied().into_iter().chain(until.deadline).min();
+            match self.wait_and_answer(next)? {
                 Woken::Signal => {
                     if let Some(signal) = signal::take() {
                         break Ended::Signal(signal);

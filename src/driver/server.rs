@@ -308,7 +308,7 @@ impl Server {
                     }
                     answer
                 }
-                _ => answer_other(engine, (&mut *gate, &*peers), &packet, leaves, rng, outgoing),
+                _ => answer_other(engine, (&mut *gate, &*peers), packet, leaves, rng, outgoing),
             };
             match answer {
                 Ok(answer) => {
@@ -357,7 +357,7 @@ fn pass(gate: &mut Gate, datagram: &Datagram<'_>, rng: &mut KernelRng) -> Admiss
 fn answer_other(
     engine: &mut engine::Server,
     (gate, peers): (&mut Option<Box<Gate>>, &BTreeSet<SocketAddr>),
-    packet: &Packet<'_>,
+    packet: Packet<'_>,
     leaves: Now,
     rng: &mut KernelRng,
     outgoing: &mut SendBatch,

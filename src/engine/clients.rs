@@ -169,7 +169,12 @@ impl Record {
         let sample = quarters(elapsed);
         if average != sample && (self.hits > 0 || self.interval != UNKNOWN) {
             let average = if average == UNKNOWN { sample } else { toward(average, sample) };
-            *(if refused { &mut self.limited } else { &mut self.interval }) = average;
+            // not by a reference to one of them: the record then stays in registers
+            if refused {
+                self.limited = average;
+            } else {
+                self.interval = average;
+            }
         }
         self.hits = self.hits.saturating_add(1);
         self.last = now;
@@ -279,13 +284,15 @@ struct Table<K> {
     /// Four words for each key, at the same place.
     records: Vec<[u32; 4]>,
     seed: u64,
+    /// Records that were lost because there was no room.
+    overwritten: u64,
 }
 
 impl<K: Key> Table<K> {
     /// At most this many bytes, at least one set.
     fn new(bytes: usize, seed: u64) -> Self {
         let set = size_of::<[K; WAYS]>() + WAYS * size_of::<[u32; 4]>();
-        Self { count: (bytes / set).max(1), keys: Vec::new(), records: Vec::new(), seed }
+        Self { count: (bytes / set).max(1), keys: Vec::new(), records: Vec::new(), seed, overwritten: 0 }
     }
 
     #[cold]
@@ -328,29 +335,31 @@ impl<K: Key> Table<K> {
         self.records.get(place).map(|words| Record::unpack(*words))
     }
 
-    /// The record of an address, a new one if need be, and whether another one was lost for it.
+    /// The record of an address, a new one if need be.
     #[inline(always)]
-    fn entry(&mut self, key: K, now: u32, tokens: u32) -> Option<(&mut [u32; 4], bool)> {
-        let (place, overwrites) = match self.place(key, self.sets(key)[0]) {
-            Some(place) => (place, false),
-            None => self.place_elsewhere(key, now, tokens)?,
+    fn entry(&mut self, key: K, now: u32, limit: Option<&Bucket>) -> Option<&mut [u32; 4]> {
+        let place = match self.place(key, self.sets(key)[0]) {
+            Some(place) => place,
+            None => self.place_elsewhere(key, now, limit)?,
         };
-        self.records.get_mut(place).map(|words| (words, overwrites))
+        self.records.get_mut(place)
     }
 
     /// The place of an address that is not in its first set: in the second, or a new one.
     #[inline(never)]
-    fn place_elsewhere(&mut self, key: K, now: u32, tokens: u32) -> Option<(usize, bool)> {
+    fn place_elsewhere(&mut self, key: K, now: u32, limit: Option<&Bucket>) -> Option<usize> {
         if self.keys.is_empty() {
             self.make();
         }
         if let Some(place) = self.place(key, self.sets(key)[1]) {
-            return Some((place, false));
+            return Some(place);
         }
         let Vacancy { place, overwrites } = self.vacancy(key, now)?;
+        self.overwritten += u64::from(overwrites);
         *self.keys.get_mut(place / WAYS)?.get_mut(place % WAYS)? = key;
+        let tokens = limit.map_or(0, |limit| limit.full);
         *self.records.get_mut(place)? = Record::new(now, tokens).pack();
-        Some((place, overwrites))
+        Some(place)
     }
 
     /// A free place in the emptier of the address's sets, else the one whose record is worth least.
@@ -399,7 +408,6 @@ pub struct ClientLog {
     commands: Table<u128>,
     ntp_limit: Option<Bucket>,
     command_limit: Option<Bucket>,
-    overwritten: u64,
 }
 
 impl ClientLog {
@@ -412,7 +420,6 @@ impl ClientLog {
             commands: Table::new(part(SHARES[2]), seed),
             ntp_limit: None,
             command_limit: None,
-            overwritten: 0,
         }
     }
 
@@ -438,20 +445,24 @@ impl ClientLog {
             Kind::Ntp => self.ntp_limit.as_ref(),
             Kind::Command => self.command_limit.as_ref(),
         };
-        let tokens = limit.map_or(0, |limit| limit.full);
         let entry = match (kind, address) {
-            (Kind::Ntp, IpAddr::V4(address)) => self.v4.entry(address.to_bits(), now, tokens),
-            (Kind::Ntp, IpAddr::V6(address)) => self.v6.entry(address.to_bits(), now, tokens),
-            (Kind::Command, address) => self.commands.entry(mapped(address), now, tokens),
+            (Kind::Ntp, IpAddr::V4(address)) => self.v4.entry(address.to_bits(), now, limit),
+            (Kind::Ntp, IpAddr::V6(address)) => self.v6.entry(address.to_bits(), now, limit),
+            (Kind::Command, address) => self.commands.entry(mapped(address), now, limit),
         };
-        let Some((words, overwrites)) = entry else { return Verdict::Serve };
-        self.overwritten += u64::from(overwrites);
+        let Some(words) = entry else { return Verdict::Serve };
         let mut record = Record::unpack(*words);
         let elapsed = now.wrapping_sub(record.last);
         record.hit(now);
         let verdict = match limit {
             None => Verdict::Serve,
-            Some(limit) => record.charge(elapsed, limit, rng),
+            Some(limit) => {
+                // a copy: without a limit the record stays in registers
+                let mut charged = record;
+                let verdict = charged.charge(elapsed, limit, rng);
+                record = charged;
+                verdict
+            }
         };
         *words = record.pack();
         verdict
@@ -459,7 +470,7 @@ impl ClientLog {
 
     /// Records that were lost because there was no room (`log_drops`).
     pub fn overwritten(&self) -> u64 {
-        self.overwritten
+        self.v4.overwritten + self.v6.overwritten + self.commands.overwritten
     }
 
     /// How many places there are, used or not.

@@ -102,7 +102,7 @@ impl<'b> Packet<'b> {
     }
 
     /// All that is known of it; `None`: it came from no address.
-    pub fn datagram(&self) -> Option<Datagram<'b>> {
+    pub fn datagram(self) -> Option<Datagram<'b>> {
         let header = &self.header.msg_hdr;
         let said = self.frame.control.decode(message::count(header.msg_controllen));
         Some(Datagram {
@@ -132,14 +132,16 @@ impl ReceiveBatch {
 
     /// The packets of the last [`UdpSocket::receive_batch`].
     pub fn datagrams(&self) -> impl Iterator<Item = Datagram<'_>> {
-        self.packets().filter_map(|packet| packet.datagram())
+        self.packets().filter_map(Packet::datagram)
     }
 
     /// The same, before they are looked at.
     #[inline(always)]
     pub fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
         let Frames { payload_len, payloads, frames, headers, filled } = &self.frames;
-        let slots = headers.iter().zip(frames).zip(payloads.chunks_exact(*payload_len)).take(*filled);
+        // a slice in the first place: the loop then has one thing to count
+        let headers = headers.get(..*filled).unwrap_or_default();
+        let slots = headers.iter().zip(frames).zip(payloads.chunks_exact(*payload_len));
         slots.map(|((header, frame), payload)| Packet { header, frame, payload, read_at: self.read_at })
     }
 
@@ -165,7 +167,7 @@ impl ReceiveBatch {
 
     /// Gives the buffers that were used their full lengths again.
     fn arm(&mut self) {
-        for header in self.frames.headers.iter_mut().take(self.frames.filled) {
+        for header in self.frames.headers.get_mut(..self.frames.filled).unwrap_or_default() {
             let header = &mut header.msg_hdr;
             header.msg_namelen = Name::room();
             header.msg_controllen = RECEIVE_CONTROL as _;
