@@ -16,6 +16,10 @@ use crate::sys::{SysError, clock, random, signal};
 use crate::types::TimeDelta;
 use crate::wire::cmdmon::{MAX_PACKET, Request, VERSION};
 
+/// So often an answer is looked for before we sleep until it comes. A daemon that answers at once then need not wake us for
+/// each of its answers, which costs both of us more than the answer does.
+const LOOKS: usize = 100;
+
 /// Where a daemon may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
@@ -232,6 +236,13 @@ impl Caller {
                 break;
             }
         }
+        for _ in 0..LOOKS {
+            if take_all(socket, batch, buffer)? {
+                batch.tick(clock::mono());
+                return Ok(());
+            }
+            std::thread::yield_now();
+        }
         let wake = batch.wake();
         // what has not been sent counts as flying: alone in the air it waits for room, else the answers to the others make room
         let woken = if full && batch.flying() <= 1 {
@@ -244,9 +255,7 @@ impl Caller {
             wait(&[socket.as_fd()], wake)?
         };
         if matches!(woken, Woken::Ready(_)) {
-            while let Some(bytes) = socket.receive(buffer)? {
-                batch.receive(bytes);
-            }
+            take_all(socket, batch, buffer)?;
         }
         batch.tick(clock::mono());
         Ok(())
@@ -259,6 +268,16 @@ impl Caller {
         }
         self.at += 1;
     }
+}
+
+/// Takes what has come; whether anything had.
+fn take_all(socket: &CommandSocket, batch: &mut Batch, buffer: &mut [u8]) -> Result<bool, SysError> {
+    let mut any = false;
+    while let Some(bytes) = socket.receive(buffer)? {
+        batch.receive(bytes);
+        any = true;
+    }
+    Ok(any)
 }
 
 /// A random number from a stock that is filled many at a time.

@@ -17,6 +17,9 @@ pub use report::*;
 
 /// How many requests of a list are on their way at once: as many as chronyd reads in one go (perf.md §3).
 pub const WINDOW: usize = 16;
+/// Over a Unix socket: where nobody has raised net.unix.max_dgram_qlen, a queue has room for no more, and answers that find
+/// ours full are lost.
+const LOCAL_WINDOW: usize = 10;
 
 /// What lies between us and the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +87,11 @@ struct Slot {
 #[derive(Debug)]
 pub struct Batch {
     slots: VecDeque<Slot>,
+    /// So many of the first slots have been sent at least once: nothing behind them is on its way or answered.
+    begun: usize,
     window: usize,
+    /// Whether requests are sent: from a half empty window until it is full, so that the daemon finds several at a time.
+    filling: bool,
     link: Link,
     patience: Patience,
     version: u8,
@@ -98,7 +105,9 @@ impl Batch {
         let slot = |request| Slot { request, state: State::Waiting, attempt: 0 };
         Self {
             slots: requests.into_iter().map(slot).collect(),
+            begun: 0,
             window: window.max(1),
+            filling: true,
             link,
             patience,
             version,
@@ -108,11 +117,20 @@ impl Batch {
 
     /// The next datagram to send, if one may be sent now. `random` gives each send its own sequence number.
     pub fn transmit(&mut self, now: MonoTime, random: &mut dyn FnMut() -> u32) -> Option<Vec<u8>> {
-        if self.exhausted || self.flying() >= self.window {
+        let room = match self.link {
+            Link::Local => self.window.min(LOCAL_WINDOW),
+            Link::Network => self.window,
+        };
+        let flying = self.flying();
+        self.filling = flying <= room / 2 || (self.filling && flying < room);
+        if self.exhausted || !self.filling {
             return None;
         }
         let version = self.version;
-        let slot = self.slots.iter_mut().find(|slot| matches!(slot.state, State::Waiting))?;
+        let waits = |slot: &Slot| matches!(slot.state, State::Waiting);
+        let at = self.slots.iter().take(self.begun).position(waits).unwrap_or(self.begun);
+        let slot = self.slots.get_mut(at)?;
+        self.begun = self.begun.max(at + 1);
         let sequence = random();
         let deadline = now + self.patience.after(slot.attempt, self.link);
         slot.state = State::Flying { sequence, deadline, version };
@@ -121,7 +139,7 @@ impl Batch {
 
     /// How many requests wait for their answers.
     pub fn flying(&self) -> usize {
-        self.slots.iter().filter(|slot| matches!(slot.state, State::Flying { .. })).count()
+        self.sent().filter(|slot| matches!(slot.state, State::Flying { .. })).count()
     }
 
     /// Takes a datagram; what does not belong to a request on its way is ignored.
@@ -139,14 +157,19 @@ impl Batch {
 
     /// The socket reported an error (ECONNREFUSED …): the oldest send is taken as failed, the next follows at once.
     pub fn refused(&mut self) {
-        if let Some(at) = self.slots.iter().position(|slot| matches!(slot.state, State::Flying { .. })) {
+        let oldest = self.sent().position(|slot| matches!(slot.state, State::Flying { .. }));
+        if let Some(at) = oldest {
             self.fail(at);
         }
     }
 
+    fn sent(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().take(self.begun)
+    }
+
     /// Lets the time pass.
     pub fn tick(&mut self, now: MonoTime) {
-        for at in 0..self.slots.len() {
+        for at in 0..self.begun {
             let late = |slot: &Slot| matches!(slot.state, State::Flying { deadline, .. } if deadline <= now);
             if self.slots.get(at).is_some_and(late) {
                 self.fail(at);
@@ -160,7 +183,7 @@ impl Batch {
             State::Flying { deadline, .. } => Some(deadline),
             State::Waiting | State::Answered(_) => None,
         };
-        self.slots.iter().filter_map(deadline).min()
+        self.sent().filter_map(deadline).min()
     }
 
     /// A request has been tried in vain as often as we may: this address is given up.
@@ -183,6 +206,7 @@ impl Batch {
         if !matches!(self.slots.front()?.state, State::Answered(_)) {
             return None;
         }
+        self.begun = self.begun.saturating_sub(1);
         match self.slots.pop_front()? {
             Slot { request, state: State::Answered(answer), .. } => Some((request, answer)),
             Slot { .. } => None,
@@ -201,7 +225,7 @@ impl Batch {
 
     /// The request on its way that a reply belongs to.
     fn find(&self, header: &ReplyHeader) -> Option<usize> {
-        self.slots.iter().position(|slot| match slot.state {
+        self.sent().position(|slot| match slot.state {
             State::Flying { sequence, version, .. } => {
                 let foreign = header.version >= 4 && header.status == Status::BAD_VERSION;
                 (header.version == version || foreign)
