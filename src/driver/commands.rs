@@ -1,5 +1,6 @@
 //! What `chronyc` may ask and tell: [`control::cmdmon::Daemon`](crate::control::cmdmon::Daemon) over the engine and the server.
 
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 
 use super::daemon::Log;
@@ -79,11 +80,20 @@ pub(super) struct Desk<'a> {
     /// `dump` was asked for.
     pub(super) dump: &'a mut bool,
     pub(super) now: Now,
+    /// The place in the list of sources that was looked up last.
+    pub(super) place: Cell<Option<(u32, SourceId)>>,
 }
 
 impl Desk<'_> {
     fn at(&self, index: u32) -> Option<Listed<'_>> {
-        self.engine.listed().nth(usize::try_from(index).ok()?)
+        // lists are asked for row by row: the next one is found from the last one
+        let steps = |from: u32| usize::try_from(index - from).ok();
+        let found = match self.place.get() {
+            Some((at, id)) if at <= index => self.engine.listed_from(id).nth(steps(at)?)?,
+            _ => self.engine.listed().nth(steps(0)?)?,
+        };
+        self.place.set(Some((index, found.id())));
+        Some(found)
     }
 
     fn find(&self, wanted: SourceAddress) -> Option<Listed<'_>> {
@@ -169,6 +179,9 @@ impl Desk<'_> {
             return Err(Status::TOO_MANY_SOURCES);
         }
         let source = self.house.completed(source);
+        if let Some(complaint) = self.engine.keys().complaint(source.key) {
+            (self.log)(Level::Warning, &complaint);
+        }
         match source.name.parse::<IpAddr>() {
             Ok(ip) => {
                 let to = SocketAddr::new(ip, source.port);
@@ -312,6 +325,7 @@ impl Daemon for Desk<'_> {
     }
 
     fn command(&mut self, command: &Command) -> Result<(), Status> {
+        self.place.set(None);
         let (now, engine) = (self.now, &mut *self.engine);
         match command {
             Command::Online(selector) => return self.online(*selector, true),

@@ -7,6 +7,7 @@ mod keeping;
 mod outgoing;
 mod telling;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
@@ -404,6 +405,7 @@ impl Daemon {
             told: &mut self.told,
             dump: &mut dump,
             now: clock::both(),
+            place: Cell::new(None),
         };
         commands.service(&mut desk);
         self.set_clock();

@@ -50,8 +50,21 @@ pub struct Settime {
 impl Engine {
     /// All sources: reference clocks, then the others, in the order in which they were added.
     pub fn listed(&self) -> impl Iterator<Item = Listed<'_>> {
-        let mut known = self.sources.iter().peekable();
-        let mut names = self.names.unresolved().peekable();
+        self.listed_between(SourceId(0), SourceId(0))
+    }
+
+    /// The rest of the list, from this source on.
+    pub fn listed_from(&self, first: SourceId) -> impl Iterator<Item = Listed<'_>> {
+        if self.clocks.contains_key(&first) {
+            self.listed_between(first, SourceId(0))
+        } else {
+            self.listed_between(SourceId(u32::MAX), first)
+        }
+    }
+
+    fn listed_between(&self, clock: SourceId, other: SourceId) -> impl Iterator<Item = Listed<'_>> {
+        let mut known = self.sources.range(other..).peekable();
+        let mut names = self.names.unresolved().skip_while(move |(id, _)| *id < other).peekable();
         let others = std::iter::from_fn(move || {
             let name_is_first = match (known.peek(), names.peek()) {
                 (Some((known, _)), Some((name, _))) => name < known,
@@ -64,7 +77,7 @@ impl Engine {
                 known.next().map(|(id, source)| Listed::Known(*id, source))
             }
         });
-        self.clocks.iter().map(|(id, clock)| Listed::Clock(*id, clock)).chain(others)
+        self.clocks.range(clock..).map(|(id, clock)| Listed::Clock(*id, clock)).chain(others)
     }
 
     /// How many sources there are.
