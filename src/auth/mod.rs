@@ -238,6 +238,15 @@ impl KeyRing {
         self.keys.retain(|id, _| trusted(*id));
     }
 
+    /// What chronyd says of the key that a new source wants; 0 is none.
+    pub fn complaint(&self, number: u32) -> Option<String> {
+        match self.get(KeyId::new(number)) {
+            _ if number == 0 => None,
+            None => Some(format!("Key {number} is missing")),
+            Some(key) => key.is_short().then(|| format!("Key {number} is too short")),
+        }
+    }
+
     /// The key of this number.
     pub fn get(&self, id: KeyId) -> Option<&Key> {
         self.keys.get(&id)

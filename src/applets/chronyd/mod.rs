@@ -40,7 +40,7 @@ use crate::sys::net::Family;
 use crate::sys::supervisor::{self, Supervisor};
 use crate::sys::user::{self, Capability};
 use crate::sys::{Errno, SysError, clock, file, ports};
-use crate::types::{KeyId, TimeDelta};
+use crate::types::TimeDelta;
 
 /// The report of this applet.
 pub const SCHEMA: ReportSchema = ReportSchema::of::<Check>("ntpbox/chronyd.check/1");
@@ -341,10 +341,15 @@ fn serve(args: &Args, configured: &Configured, life: &mut Life) -> Result<Outcom
     if addresses.is_empty() && !commanded && !sources && args.timeout.is_none() {
         return Err(Fatal("Nothing to do".to_owned()));
     }
+    let complaints: Vec<String> =
+        config.sources.iter().filter_map(|(source, _)| keys.complaint(source.key)).collect();
     let mut daemon = following::daemon(args, config, server, keys, touch == Touch::Control, life)?;
     life.become_user(user.as_ref(), &[Capability::SysTime, Capability::NetBindService])?;
     if let Some(path) = &key_file {
         life.judge_own_access(path);
+    }
+    for complaint in complaints {
+        life.line(Level::Warning, &complaint);
     }
     if let Some(mut commands) = commands.take() {
         if let Some(path) = &socket {
@@ -386,7 +391,7 @@ fn one_shot(args: &Args, config: &Config, life: &mut Life) -> Result<Settled, Fa
     Ok((life.user(named.map(String::as_str), &USERS)?, None))
 }
 
-/// The keys of `keyfile`, with the complaints about the file, its lines and the keys that sources want.
+/// The keys of `keyfile`, with the complaints about the file and its lines.
 fn keys(config: &Config, life: &Life) -> KeyRing {
     let mut ring = KeyRing::default();
     if let Some(path) = &config.words.keyfile {
@@ -409,15 +414,6 @@ fn keys(config: &Config, life: &Life) -> KeyRing {
             Err(error) => {
                 life.line(Level::Warning, &unreadable(Dialect::Chrony, path, error.reason()));
             }
-        }
-    }
-    for (source, _) in config.sources.iter().filter(|(source, _)| source.key != 0) {
-        match ring.get(KeyId::new(source.key)) {
-            None => life.line(Level::Warning, &format!("Key {} is missing", source.key)),
-            Some(key) if key.is_short() => {
-                life.line(Level::Warning, &format!("Key {} is too short", source.key));
-            }
-            Some(_) => {}
         }
     }
     ring

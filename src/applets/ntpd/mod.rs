@@ -34,6 +34,7 @@ use crate::sys::signal::Signal;
 use crate::sys::supervisor::Supervisor;
 use crate::sys::user::{self, Capability};
 use crate::sys::{Errno, SysError, clock, file, ports};
+use crate::types::KeyId;
 
 /// The report of this applet.
 pub const SCHEMA: ReportSchema = ReportSchema::of::<Check>("ntpbox/ntpd.check/1");
@@ -296,6 +297,11 @@ fn serve(
     let priority = args.priority.unwrap_or(if args.nice { HIGH_PRIORITY } else { 0 });
     life.hurry(priority.clamp(0, 99), args.lock_memory)?;
     let keys = keys(config.words.keyfile.as_deref(), ntp, life, journal);
+    for (source, _) in config.sources.iter().filter(|(source, _)| source.key != 0) {
+        if keys.get(KeyId::new(source.key)).is_none() {
+            journal.line(life, Level::Warning, &format!("Key {} is missing", source.key));
+        }
+    }
     let mut server = server(args, ntp, &keys, life, journal)?;
     server.set_gate(gate(ntp));
     let drift = following::drift_path(config).and_then(|path| drift(path, life, journal));

@@ -36,7 +36,7 @@ use super::rng::Rng;
 use super::server::Snapshot;
 use super::timeline::{FreeTime, Timeline};
 use crate::auth::KeyRing;
-use crate::types::{Leap, MonoTime, Now, NtpTimestamp, Reach, Secs, TimeDelta, Timestamp};
+use crate::types::{KeyId, Leap, MonoTime, Now, NtpTimestamp, Reach, Secs, TimeDelta, Timestamp};
 use crate::wire::ntp::Kiss;
 
 /// Who took a time stamp.
@@ -284,7 +284,7 @@ pub struct Association {
     effects: VecDeque<Effect>,
     /// Whether the driver holds a socket for the last request.
     open: bool,
-    /// Whether the lack of the key was logged.
+    /// Whether the lack of the key is known: who made the association knows, a later loss is logged.
     key_missed: bool,
     /// Whether a kiss code was logged since the last good sample.
     kissed: bool,
@@ -317,7 +317,7 @@ impl Association {
             remembered: None,
             effects: VecDeque::new(),
             open: false,
-            key_missed: false,
+            key_missed: context.keys.get(KeyId::new(options.key)).is_none(),
             kissed: false,
             options: options.clone(),
         };
