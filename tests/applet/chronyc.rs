@@ -444,3 +444,48 @@ fn words_that_are_too_long_are_refused_before_anything_is_sent() {
     assert_eq!((nothing.stdout.as_str(), nothing.stderr.as_str(), nothing.code()), ("", "", 0));
     assert_eq!(seen.try_iter().count(), 0);
 }
+
+#[test]
+fn a_daemon_that_is_restarted_in_the_middle_of_a_list_is_found_again() {
+    let dir = std::env::temp_dir().join(format!("ntpbox-chronyc-restart-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir(&dir).unwrap();
+    let path = dir.join("d.sock");
+    let place = path.clone();
+    let mut socket = UnixDatagram::bind(&path).unwrap();
+    thread::spawn(move || {
+        let mut polite = polite(|request| match request {
+            Request::NSources => (Status::SUCCESS, Reply::NSources(40)),
+            Request::SourceStats(_) => (Status::SUCCESS, captured_stats().1),
+            _ => (Status::SUCCESS, Reply::Null),
+        });
+        let mut buffer = [0; 2000];
+        for asked in 0.. {
+            if asked == 20 {
+                // what waits in the old one's queue is lost with it
+                std::fs::remove_file(&place).unwrap();
+                socket = UnixDatagram::bind(&place).unwrap();
+            }
+            let Ok((length, from)) = socket.recv_from(&mut buffer) else { return };
+            for reply in polite(&buffer[..length]) {
+                let _ = socket.send_to(&reply, from.as_pathname().unwrap());
+            }
+        }
+    });
+    let mut command = crate::support::cli::command("chronyc");
+    command.args(["-c", "-h", path.to_str().unwrap()]);
+    let input = dir.join("input");
+    std::fs::write(&input, "timeout 100\nretries 1\nsourcestats\ncyclelogs\n").unwrap();
+    command.stdin(std::fs::File::open(&input).unwrap());
+    std::fs::remove_file(&input).unwrap();
+    let began = mono();
+    let finished = crate::support::cli::finish(command);
+    let lines: Vec<_> = finished.stdout.lines().collect();
+    assert_eq!(lines.last(), Some(&"200 OK"), "{lines:?}");
+    assert_eq!(lines[lines.len() - 2], "506 Cannot talk to daemon", "{lines:?}");
+    assert!(lines.len() <= 2 + 20 && mono() - began < TimeDelta::from_secs(5), "{lines:?}");
+    assert_eq!((finished.code(), finished.stderr.as_str()), (0, ""));
+    let left: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["d.sock"]);
+    std::fs::remove_dir_all(&dir).unwrap();
+}
