@@ -35,7 +35,7 @@ impl Story {
         let host = Host {
             snapshot: Snapshot::local(Stratum::new(3), LogInterval::from_log2(-20), begin, &mut rng),
             precision: 1e-7,
-            serving: Some(123),
+            serving: vec![([0, 0, 0, 0], 123).into()],
             maxclockerror: 1e-6,
             released: Timestamp::from_unix(1_790_000_000, 0),
         };

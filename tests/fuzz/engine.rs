@@ -62,7 +62,7 @@ impl Story {
                 setting: KernelRate::NOMINAL,
                 drift,
                 precision: 1e-7,
-                serving: Some(123),
+                serving: vec![([0, 0, 0, 0], 123).into()],
                 released: Timestamp::from_unix(1_790_000_000, 0),
                 start: if first[1] & 4 == 0 { Start::Daemon } else { Start::AtOnce },
                 keys,

@@ -94,7 +94,7 @@ pub(super) fn mode6_requests(data: &[u8]) {
             setting: KernelRate::NOMINAL,
             drift: None,
             precision: 1e-6,
-            serving: Some(123),
+            serving: vec![([0, 0, 0, 0], 123).into()],
             released: now.clock,
             start: Start::Daemon,
             keys: keys.clone(),

@@ -190,7 +190,7 @@ impl Node for Daemon {
                 setting: KernelRate::NOMINAL,
                 drift: self.config.drift,
                 precision: self.config.precision,
-                serving: None,
+                serving: Vec::new(),
                 released: now.clock - TimeDelta::from_secs(86_400),
                 start: Start::Daemon,
                 keys: KeyRing::default(),

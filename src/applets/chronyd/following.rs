@@ -111,7 +111,6 @@ pub(super) fn daemon(
     }
     let knows_frequency = drift.is_some();
     let clockprecision = config.reals.clockprecision;
-    let served = server.sockets() > 0;
     let port = u16::try_from(config.integers.port).unwrap_or(0);
     let setup = Setup {
         settings: Settings { tempcomp: temperature_model(config)?, ..settings(args, config) },
@@ -119,7 +118,7 @@ pub(super) fn daemon(
         setting,
         drift: drift.map(|(frequency, skew, _)| (frequency, skew)),
         precision: if clockprecision > 0.0 { clockprecision } else { clock::precision() },
-        serving: served.then_some(port),
+        serving: server.addresses().collect(),
         released: RELEASED,
         start: if args.task == Task::OneShot { Start::AtOnce } else { Start::Daemon },
         keys,

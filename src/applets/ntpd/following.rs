@@ -99,7 +99,7 @@ pub(super) fn daemon(prepared: Prepared<'_>, server: Server) -> Result<Daemon, F
         setting,
         drift: frequency.map(|ppm| (engine_frequency(ppm), DRIFT_SKEW)),
         precision: clock::precision(),
-        serving: (server.sockets() > 0).then_some(super::PORT),
+        serving: server.addresses().collect(),
         released: RELEASED,
         start: if args.quit { Start::AtOnce } else { Start::Daemon },
         keys: keys.clone(),

@@ -81,7 +81,7 @@ fn reception(conf: &'static str) -> Reception {
             setting: KernelRate::NOMINAL,
             drift: None,
             precision: 1e-7,
-            serving: None,
+            serving: Vec::new(),
             released: NOW,
             start: Start::Daemon,
             keys: keys.clone(),

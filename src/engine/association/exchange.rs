@@ -246,7 +246,15 @@ impl Association {
     fn is_loop(&self, context: &Context<'_>, header: &Header, local: Option<IpAddr>) -> bool {
         let Some(local) = local else { return false };
         let follows_us = header.stratum.get() > 1 && refid_of(local) == Some(header.refid);
-        let is_us = local == self.address.ip() && context.host.serving == Some(self.address.port());
+        let is_us = local == self.address.ip()
+            && context.host.serving.iter().any(|ours| {
+                let here = if ours.ip().is_unspecified() {
+                    ours.is_ipv4() == local.is_ipv4()
+                } else {
+                    ours.ip() == local
+                };
+                here && ours.port() == self.address.port()
+            });
         follows_us || is_us
     }
 }

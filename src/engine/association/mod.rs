@@ -97,8 +97,8 @@ pub struct Host {
     pub snapshot: Snapshot,
     /// Reading precision of our clock, s.
     pub precision: f64,
-    /// The port that we answer at, if any: a reply of ourselves is a loop.
-    pub serving: Option<u16>,
+    /// Where we answer, the unspecified address standing for all of its family: a reply of ourselves is a loop.
+    pub serving: Vec<SocketAddr>,
     /// Bound on what our clock's rate does between updates, s/s.
     pub maxclockerror: f64,
     /// When this program was released: the era of time stamps is never one before it.

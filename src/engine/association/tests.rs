@@ -63,7 +63,7 @@ fn host() -> Host {
     Host {
         snapshot: Snapshot { leap: Leap::Unsynchronised, ..snapshot() },
         precision: 1e-7,
-        serving: None,
+        serving: Vec::new(),
         maxclockerror: 1e-6,
         released: Timestamp::from_unix(1_790_000_000, 0),
     }

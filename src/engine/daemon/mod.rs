@@ -194,8 +194,8 @@ pub struct Setup {
     pub drift: Option<(f64, f64)>,
     /// Resolution of clock readings, s.
     pub precision: f64,
-    /// The port that we answer at, if any.
-    pub serving: Option<u16>,
+    /// Where we answer.
+    pub serving: Vec<SocketAddr>,
     /// When this program was released.
     pub released: Timestamp,
     /// How associations start.

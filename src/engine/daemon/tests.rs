@@ -98,7 +98,7 @@ impl World {
             setting: KernelRate::NOMINAL,
             drift: None,
             precision: 1e-7,
-            serving: None,
+            serving: Vec::new(),
             released: Timestamp::from_unix(START - 86_400, 0),
             start: Start::Daemon,
             keys: KeyRing::default(),

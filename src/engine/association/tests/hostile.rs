@@ -133,12 +133,21 @@ fn who_follows_us_or_is_us_is_a_loop() {
     let reply = world.intercept();
     world.take(&with(&with(&reply, 1, &[2]), 12, &[192, 0, 2, 77]));
     assert_eq!(world.packets[0].tests.to_string(), "111 111 1110");
-    let mut world = World::new(&options());
-    let reply = world.intercept();
-    world.host.serving = Some(123);
-    let received = world.stamp(world.now, Stamper::Kernel);
-    world.handle(Event::Reply { bytes: &reply, received, local: Some("192.0.2.1".parse().unwrap()) });
-    assert_eq!(world.packets[0].tests.to_string(), "111 111 1110");
+    // a reply of our own address comes from us where we answer at that address; a neighbour may answer at another
+    for (serving, tests) in [
+        ("0.0.0.0:123", "111 111 1110"),
+        ("192.0.2.1:123", "111 111 1110"),
+        ("192.0.2.7:123", "111 111 1111"),
+        ("0.0.0.0:11123", "111 111 1111"),
+        ("[::]:123", "111 111 1111"),
+    ] {
+        let mut world = World::new(&options());
+        let reply = world.intercept();
+        world.host.serving = vec![serving.parse().unwrap()];
+        let received = world.stamp(world.now, Stamper::Kernel);
+        world.handle(Event::Reply { bytes: &reply, received, local: Some("192.0.2.1".parse().unwrap()) });
+        assert_eq!(world.packets[0].tests.to_string(), tests, "{serving}");
+    }
 }
 
 fn kiss(reply: &[u8], code: &[u8; 4]) -> Vec<u8> {

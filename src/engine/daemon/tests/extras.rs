@@ -177,7 +177,7 @@ fn what_was_dumped_is_followed_again_at_once() {
         setting,
         drift: None,
         precision: 1e-7,
-        serving: None,
+        serving: Vec::new(),
         released: Timestamp::from_unix(START - 86_400, 0),
         start: Start::Daemon,
         keys: KeyRing::default(),
