@@ -1,6 +1,6 @@
 //! The functions of `hwclock`: what is read, compared and set for each of them.
 
-use super::args::{Function, Request};
+use super::args::{AdjtimeFile, Function, Request};
 use super::date::TargetDate;
 use super::host::Watched;
 use super::render;
@@ -247,6 +247,8 @@ impl Session<'_> {
             change_s_per_day: None,
         };
         match calibration {
+            // without the file there is nothing to adjust
+            Calibration::NotAsked if self.request.adjtime == AdjtimeFile::None => {}
             Calibration::NotAsked => {
                 self.talk.detail("Not adjusting drift factor because the --update-drift option was not used.")
             }

@@ -94,7 +94,9 @@ impl Session<'_> {
     }
 
     fn put_parameter(&mut self, pair: &str, report: &mut RtcParameterReport) -> Result<(), Failed> {
-        let Some((name, value)) = pair.split_once('=') else {
+        let Some((name, value)) =
+            pair.split_once('=').filter(|(name, value)| !name.is_empty() && !value.is_empty())
+        else {
             return Err(self.talk.fail("usage", "expected <param>=<value>"));
         };
         let Some(number) = parameter_number(name) else {

@@ -45,7 +45,7 @@ pub struct Adjtime {
 /// What is wrong with a file that was read all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AdjtimeWarning {
-    /// The first or second line lacks its numbers: the line as it stands, with its newline if it has one.
+    /// The first or second line lacks its numbers: the line up to a NUL, with its newline if it has one.
     Line(Vec<u8>),
     /// The third line is neither `UTC` nor `LOCAL` with a newline; it counts as UTC.
     ThirdLine,
@@ -75,16 +75,16 @@ impl Adjtime {
             Some(())
         })();
         if complete.is_none() {
-            warnings.push(AdjtimeWarning::Line(first.to_vec()));
+            warnings.push(AdjtimeWarning::Line(c_string(first).to_vec()));
         }
         match Scanner(c_string(second)).integer() {
             Some(secs) => adjtime.last_calibration = secs,
-            None => warnings.push(AdjtimeWarning::Line(second.to_vec())),
+            None => warnings.push(AdjtimeWarning::Line(c_string(second).to_vec())),
         }
         adjtime.scale = match c_string(third) {
             b"UTC\n" => Some(Scale::Utc),
             b"LOCAL\n" => Some(Scale::Local),
-            _ if third.is_empty() => None,
+            b"" => None,
             _ => {
                 warnings.push(AdjtimeWarning::ThirdLine);
                 None

@@ -297,10 +297,22 @@ fn a_damaged_adjtime_file_is_warned_of() {
          (Expected: `UTC' or `LOCAL' or nothing.)\n"
     );
     assert_eq!((ran.code, ran.stdout.as_str()), (0, "2026-11-21 06:59:59.500000+00:00\n"));
+    // what /dev/full reads as
+    let mut script = healthy();
+    script.adjtime = Some("\0\0\0");
+    let ran = run(script, &["hwclock"]);
+    assert!(
+        ran.stderr.starts_with("hwclock: Warning: unrecognized line in adjtime file: \nhwclock: "),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]
 fn parameters() {
+    for pair in ["bsm", "=1", "bsm=", ""] {
+        fails(healthy(), &["hwclock", "--param-set", pair], "hwclock: expected <param>=<value>\n");
+    }
     let ran = run(healthy(), &["hwclock", "--param-get", "features", "-w"]);
     assert_eq!((ran.stdout.as_str(), ran.deeds.len()), ("The RTC parameter 0x0 is set to 0x11.\n", 0));
     let refused = || {
