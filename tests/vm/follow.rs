@@ -1,6 +1,8 @@
 //! Our daemon on a real kernel clock: it finds a server that is 29.4 s and 40 ppm behind, and keeps what it learnt (issue 9, "Must show").
 
-use super::Guest;
+use super::{Guest, Wire};
+use crate::asked::{asked_for, skipped};
+use crate::compat::peer::Package;
 
 /// The server is `t0 − 29.4 s + (1 − 40e-6)(t − t0)`, t being CLOCK_MONOTONIC_RAW: our clock gains 40 ppm on it.
 const FOLLOW: &str = r#"
@@ -34,7 +36,10 @@ fn number(text: &str, line: &str, word: &str) -> f64 {
     let found = text.lines().find(|l| l.starts_with(line) && l.contains(word));
     let found = found.unwrap_or_else(|| panic!("no {line} … {word}: {text}"));
     let rest = found.split_once(word).unwrap_or_else(|| panic!("no {word}: {found}")).1;
-    rest.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("{word}: {found}"))
+    rest.split([' ', ','])
+        .find(|word| !word.is_empty())
+        .and_then(|n| n.parse().ok())
+        .unwrap_or_else(|| panic!("{word}: {found}"))
 }
 
 /// ppm that the kernel adds to the oscillator, by tick and freq.
@@ -68,4 +73,68 @@ fn follows_a_server_that_is_far_off_and_remembers_the_drift() {
     // the hardware clock, 29 s ahead of the true time before, follows by itself (rtcsync)
     let later = number(out, "rtc later", ":");
     assert!((-1.0..=1.0).contains(&later), "{later}: {out}");
+}
+
+/// Follows a server that is an hour ahead, and serves what it learns until the other guest has seen enough.
+const SERVER: &str = r#"
+mkdir -p /var/lib/chrony; mkdir -m 750 /run/chrony
+printf '%s\n' 'server 127.0.0.1 iburst minpoll 3 maxpoll 3' 'allow 10.9.0.0/24' 'bindaddress 10.9.0.1' 'makestep 1 3' >/etc/chrony.conf
+responder 127.0.0.1 3600 >/dev/null &
+/usr/local/bin/chronyd -d -u root 2>err &
+timeout 160 nc -l -p 5000 >/dev/null; chronyc -c tracking; chronyc -c -n clients; cat err
+"#;
+
+/// The distribution's chronyd, in the year 2001.
+const CLIENT: &str = r#"
+export PEER_CLOCK=1; mkdir -p /var/lib/chrony; mkdir -m 750 /run/chrony; echo _chrony:x:990:990::/:/bin/false >>/etc/passwd
+date -s '2001-01-01 00:00:00' >/dev/null
+printf '%s\n' 'server 10.9.0.1 iburst minpoll 2 maxpoll 3' 'makestep 1 3' >/etc/chrony.conf
+$PEER/chronyd -d -u root -f /etc/chrony.conf 2>err & i=0
+until $PEER/chronyc -n -c sourcestats | grep -q '^10.9.0.1,[6-9],' || [ $i = 150 ]; do sleep 1; i=$((i+1)); done 2>/dev/null
+echo "tracking $($PEER/chronyc -n -c tracking)"; echo "source $($PEER/chronyc -n -c sources)"; $PEER/chronyc -n ntpdata 10.9.0.1
+ntpdate -q -p 4 10.9.0.1; date '+year %Y'; cat err; echo | nc 10.9.0.1 5000
+"#;
+
+/// Two guests on this machine's time, which is too rough for more than "it follows": half a second, what the machine may do to them.
+#[test]
+fn the_distributions_chronyd_follows_ours_over_a_wire() {
+    if !asked_for("vm") {
+        return;
+    }
+    let bin = match Package::ChronySid.bin() {
+        Ok(bin) => bin,
+        Err(reason) => return skipped(&reason),
+    };
+    let folder = bin.parent().unwrap().to_str().unwrap().to_owned();
+    let parent = bin.parent().and_then(std::path::Path::parent).unwrap().display().to_string();
+    let wire = Wire::new("follow");
+    let [server_end, client_end] = wire.ends();
+    let server = std::thread::spawn(move || {
+        Guest::new().option(&["--timeout", "240", "--net", "10.9.0.1/24", "--wire", &server_end]).run(SERVER)
+    });
+    let client = Guest::new()
+        .option(&["--timeout", "240", "--net", "10.9.0.2/24", "--wire", &client_end])
+        .option(&["--mem", "512", "--share", &folder])
+        .run(&format!("mkdir -p {parent}; ln -s /run/payload {folder}; PEER={folder}/bin\n{CLIENT}"));
+    let (Some(client), Some(server)) = (client, server.join().unwrap()) else { return };
+    if [client.code, server.code].contains(&Some(124)) {
+        return skipped("vm: two guests in wall-clock time did not end in 240 s: the machine is too busy");
+    }
+    let both = format!("{}\n{}", client.out, server.out);
+    let fields = |line: &str| -> Vec<String> {
+        let found = client.out.lines().find_map(|l| l.strip_prefix(line));
+        found.unwrap_or_else(|| panic!("no {line}: {both}")).split(',').map(ToOwned::to_owned).collect()
+    };
+    let tracking = fields("tracking ");
+    assert_eq!((tracking[0].as_str(), tracking[2].as_str()), ("0A090001", "3"), "{both}");
+    assert_eq!(tracking.last().map(String::as_str), Some("Normal"), "{both}");
+    assert_eq!(fields("source ")[..4], ["^", "*", "10.9.0.1", "2"], "{both}");
+    assert_eq!(client.out.matches("System clock was stepped by ").count(), 1, "{both}");
+    assert!(client.out.contains("\nyear ") && !client.out.contains("\nyear 2001\n"), "{both}");
+    // what ours says of the other's clock after it has followed
+    let left = number(&client.out, "server 10.9.0.1, stratum 2,", " offset ").abs();
+    assert!(left < 0.5, "{left}: {both}");
+    // ours served it, and was itself a stratum below its own server
+    assert!(server.out.contains("\n10.9.0.2,"), "{both}");
+    assert!(server.out.starts_with("7F000001,127.0.0.1,2,"), "{both}");
 }

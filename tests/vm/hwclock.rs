@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{Guest, Ran};
-use crate::asked::{asked_for, skipped};
+use crate::asked::{asked_for, said, skipped};
 
 /// util-linux unpacked: its folder, to be shared with the guest; `None` when it cannot be had.
 fn util_linux() -> Option<String> {
@@ -38,7 +38,7 @@ fn beside_util_linux(text: &str) -> Option<Ran> {
     );
     Guest::new()
         .virtual_time()
-        .option(&["--share", &folder, "--mem", "512", "--timeout", "400", "--cmdline", "hpet=disable"])
+        .option(&["--share", &folder, "--mem", "512", "--timeout", "900", "--cmdline", "hpet=disable"])
         .option(&["--rtc", "2026-11-21T07:00:00", "--shift", "3"])
         .run(&text)
 }
@@ -126,6 +126,32 @@ fn functions_leave_the_state_that_util_linux_leaves() {
         assert_eq!(lines(&ours).len(), 17, "{ours:?}");
         assert_eq!(lines(&ours), lines(&theirs), "{first}");
     }
+}
+
+/// Command lines that both must answer with the same lines, in the same order, from the same adjtime file and clocks: numbers that are
+/// times of this run are made one, and what only ours says (who holds the device) is left out.
+const ANSWERS: &str = include_str!("hwclock.sh");
+
+#[test]
+fn the_verbose_runs_are_util_linuxs() {
+    answers_agree(ANSWERS.split("# .ci/run ends here").next().unwrap(), 20);
+}
+
+/// Minutes, for util-linux waits for its points of time in a busy loop.
+#[test]
+fn full_every_answer_is_util_linuxs() {
+    if !said("vm-full") {
+        return skipped("the long VM tests run by tests/vm/full");
+    }
+    answers_agree(ANSWERS, 250);
+}
+
+fn answers_agree(text: &str, least: usize) {
+    let Some(ran) = beside_util_linux(&format!("{text}\necho end")) else { return };
+    assert_eq!(ran.code, Some(0), "{}", ran.out);
+    let different: Vec<&str> = ran.out.split("== ").filter(|part| part.contains("\nDIFFERENT")).collect();
+    assert!(different.is_empty(), "{}", different.join("== "));
+    assert!(ran.out.matches("\nsame ").count() > least && ran.out.ends_with("end\n"), "{}", ran.out);
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod ntpd;
 mod ntpdate;
 mod rtc;
 mod timedatectl;
+mod timedated;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
