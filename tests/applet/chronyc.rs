@@ -489,3 +489,31 @@ fn a_daemon_that_is_restarted_in_the_middle_of_a_list_is_found_again() {
     assert_eq!(left, ["d.sock"]);
     std::fs::remove_dir_all(&dir).unwrap();
 }
+
+#[test]
+fn whom_nobody_reads_ends_quietly_and_well() {
+    let (port, _seen) = udp(polite(|request| match request {
+        Request::NSources => (Status::SUCCESS, Reply::NSources(40)),
+        Request::SourceStats(_) => (Status::SUCCESS, captured_stats().1),
+        _ => (Status::FAILED, Reply::Null),
+    }));
+    for words in [
+        &["sourcestats"][..],
+        &["-c", "sourcestats"],
+        &["--json", "sourcestats"],
+        &["--watch=0.01", "sourcestats"],
+        &["--json", "--watch=0.01", "sourcestats"],
+        &["makestep"],
+        &["help"],
+        &["-m", "help", "sourcestats"],
+    ] {
+        let mut command = crate::support::cli::command("chronyc");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        command.args(["-n", "-h", "127.0.0.1", "-p", &port]).args(words).stdout(writer);
+        let output =
+            command.stderr(std::process::Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((stderr.as_ref(), output.status.code()), ("", Some(0)), "{words:?}");
+    }
+}

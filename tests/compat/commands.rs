@@ -273,6 +273,7 @@ fn every_command_of_every_generation() {
         "Source 10.77.0.1 new minpoll 0",
         "Source 10.77.0.1 new maxdelay 0.500000",
         "Added source 127.0.0.77",
+        "Key 99 is missing",
         "Removed source 127.0.0.77",
         "New reselect distance 0.000100",
         "Could not step system clock",

@@ -53,9 +53,9 @@ pub(super) enum Verdict {
     Success,
     /// It did not.
     Failure,
-    /// `quit`, `exit`.
+    /// `quit`, `exit`, or nobody reads what we write.
     Quit,
-    /// A signal, or nobody reads what we write: nothing further is to be done.
+    /// A signal: nothing further is to be done.
     End,
 }
 
@@ -150,7 +150,7 @@ impl<'a> Session<'a> {
     /// A closed pipe ends everything in silence; anything else is said in the original's words.
     fn output_failed(&mut self) -> Verdict {
         match self.io.out.take_error() {
-            Some(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Verdict::End,
+            Some(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Verdict::Quit,
             Some(_) => {
                 writeln!(self.io.err, "Could not write to stdout");
                 Verdict::Failure
