@@ -18,6 +18,8 @@ use crate::engine::restrict::{Flags, Rule, mask_of};
 
 /// Depth of `includefile`.
 const INCLUDE_LIMIT: u32 = 5;
+/// Files that are included in all: those that include each other many times over would never end.
+const INCLUDES_LIMIT: u32 = 200;
 /// Longest word.
 const WORD_LIMIT: usize = 1024;
 /// Names of statistics files.
@@ -92,6 +94,7 @@ struct Parser<'f> {
     diagnostics: Vec<Diagnostic>,
     files: &'f mut dyn Files,
     depth: u32,
+    included: u32,
     autokey_said: bool,
     /// `end`, or a word that is too long.
     ended: bool,
@@ -110,6 +113,7 @@ impl<'f> Parser<'f> {
             diagnostics: Vec::new(),
             files,
             depth: 0,
+            included: 0,
             autokey_said: false,
             ended: false,
             simulating: false,
@@ -313,6 +317,15 @@ impl<'f> Parser<'f> {
         words.end()?;
         if self.depth >= INCLUDE_LIMIT {
             self.say(Severity::Warning, "getconfig: Maximum include file level exceeded.".to_owned(), None);
+            return Ok(());
+        }
+        self.included += 1;
+        if self.included > INCLUDES_LIMIT {
+            if self.included == INCLUDES_LIMIT + 1 {
+                let text =
+                    format!("getconfig: more than {INCLUDES_LIMIT} included files, the rest is ignored");
+                self.say(Severity::Warning, text, None);
+            }
             return Ok(());
         }
         self.depth += 1;

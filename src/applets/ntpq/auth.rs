@@ -294,18 +294,18 @@ fn trimmed(data: &[u8]) -> &[u8] {
     data.trim_ascii_end()
 }
 
-/// The server's answer to a configuration line; a syntax error is pointed at (4.2.6 counts columns from 1, 4.2.8 from 0).
+/// The server's answer to a configuration line; a column that it names is pointed at (4.2.6 counts from 1, 4.2.8 from 0).
 fn config_text(line: &str, data: &[u8], interactive: bool, old: bool) -> String {
     let reply = String::from_utf8_lossy(trimmed(data)).into_owned();
     let column = reply.strip_prefix("column ").and_then(|rest| rest.split(' ').next()?.parse::<usize>().ok());
     let reply = visible(reply.as_bytes());
     let column = column.filter(|column| *column <= line.len() + 1);
     match column {
-        Some(column) if reply.contains("syntax error") => {
+        Some(column) => {
             let prompt = if interactive { "_".repeat(14) } else { format!("{}\n", visible(line.as_bytes())) };
             format!("{prompt}{}^\n{reply}\n", "_".repeat(column.saturating_sub(usize::from(old))))
         }
-        _ => format!("{reply}\n"),
+        None => format!("{reply}\n"),
     }
 }
 

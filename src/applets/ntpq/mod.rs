@@ -164,7 +164,7 @@ fn run(invocation: &Invocation, io: &mut Io) -> Outcome {
         version: 2,
         timeout_ms: 5000,
         delay_ms: 20,
-        debug: options.debug,
+        debug: options.debug.into(),
         layout: render::Layout {
             remote: options.width.map_or(render::REMOTE, render::Layout::remote_for),
             wide: options.wide,

@@ -55,10 +55,10 @@ enum Sort {
 
 impl Shell<'_> {
     pub(super) fn mrulist(&mut self, values: &[Value]) -> Answer {
-        let (filter, sort, reverse) = self.mru_options(values);
         // without a handler Ctrl-C would end the program instead
         let _ = crate::sys::signal::catch(&[nix::sys::signal::Signal::SIGINT]);
         writeln!(self.io.err, "Ctrl-C will stop MRU retrieval and display partial results.");
+        let (filter, sort, reverse) = self.mru_options(values);
         let mut list = BTreeMap::new();
         let mut updates = 0;
         let outcome = self.read_mru(&filter, &mut list, &mut updates);

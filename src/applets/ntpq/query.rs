@@ -42,6 +42,9 @@ impl Shell<'_> {
 
     /// `peers`, `opeers`, `apeers` and their `l` forms.
     pub(super) fn peers(&mut self, table: Table, which: Which, values: &[Value]) -> Answer {
+        // the original's `peers`, and only that, has the columns of `apeers` where reference identifiers are hashes
+        let hashed = self.set.refid_hash && table == Table::Peers && which == Which::Known;
+        let table = if hashed { Table::Apeers } else { table };
         if let Err(trouble) = self.fetch_associations() {
             return trouble.into();
         }

@@ -17,6 +17,9 @@ use crate::wire::mode6::{AssocId, ErrorCode};
 /// Most words of a command line that count: the command, its arguments and a redirection.
 const MAX_WORDS: usize = 7;
 
+/// Words behind a command's name that the original takes without a word; the next two it complains about.
+const SPARE_WORDS: usize = 4;
+
 /// Why a command failed: the original's line for stderr, and a word for scripts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trouble {
@@ -90,7 +93,7 @@ pub(super) struct Settings {
     pub(super) version: u8,
     pub(super) timeout_ms: u64,
     pub(super) delay_ms: u64,
-    pub(super) debug: u32,
+    pub(super) debug: i64,
     pub(super) layout: Layout,
     pub(super) authenticate: bool,
     /// Width of a leading column with the local address, when several hosts are asked.
@@ -297,7 +300,9 @@ impl Shell<'_> {
             });
         }
         if !self.set.old {
-            for extra in words {
+            // what a command has no use for is silently left out up to the fourth word, and from the seventh on
+            let spare = words.skip(SPARE_WORDS.saturating_sub(values.len())).take(2);
+            for extra in spare {
                 writeln!(self.io.err, "***Extra arg `{}' ignored", visible(extra.as_bytes()));
             }
         }

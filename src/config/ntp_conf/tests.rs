@@ -214,6 +214,17 @@ fn values_out_of_range_and_unusable_addresses_are_said() {
     assert_eq!(flags(&parsed, "10.1.200.1"), Flags::NOQUERY);
 }
 
+/// Found by fuzzing: ten lines that include their own file are a hundred thousand readings.
+#[test]
+fn files_that_include_each_other_many_times_come_to_an_end() {
+    let text = "includefile /a\n".repeat(20);
+    let mut files = Memory(BTreeMap::from([("/a".to_owned(), format!("{text}server 10.0.0.1\n"))]));
+    let parsed = parse_file("/a", &mut files);
+    assert!(parsed.config.sources.len() <= 201, "{}", parsed.config.sources.len());
+    let said = "getconfig: more than 200 included files, the rest is ignored";
+    assert_eq!(texts(&parsed).iter().filter(|text| *text == said).count(), 1);
+}
+
 #[test]
 fn includes_nest_five_deep_and_end_stops_a_file() {
     let mut files = Memory(BTreeMap::from([
