@@ -230,6 +230,136 @@ fn consumers_find_their_bytes() {
     assert!(wide.lines().nth(2).unwrap().starts_with("*10.78.0.2                                .GPS. "));
 }
 
+/// The pipelines of consumers.md as they are typed in the field.
+#[test]
+fn pipelines_of_the_field_find_their_bytes() {
+    let peers = serve(classic);
+    let system = replay(Path::new("tests/fixtures/replies/ntpd-4.2.8p15/readvar.hex"), false);
+    let kernel = replay(Path::new("tests/fixtures/replies/ntpd-4.2.8p15/kerninfo.hex"), false);
+    for (row, line, host, expected) in [
+        (
+            29,
+            r"ntpq -p $H|grep \*|awk '{print $1, $2, $3, $7, $8, $9, $10}'",
+            &peers,
+            "*10.78.0.2 .GPS. 1 7 0.094 1.035 0.436",
+        ),
+        (29, "ntpq -p $H | grep -c '[*]'", &peers, "1"),
+        (
+            30,
+            "ntpq -np -W 255 $H | tail -n +3 | grep -cE '^[*o+x.#-]?[0-9.]+ +[.A-Z0-9]+ +[0-9]+ [a-zA-Z] '",
+            &peers,
+            "1",
+        ),
+        (31, "ntpq -nc peers $H | tail -n +3 | cut -c 62-66", &peers, "    1"),
+        (32, "ntpq -p -n $H | awk '/^[*]/ { print $2, $3, $4 }'", &peers, ".GPS. 1 u"),
+        (
+            33,
+            "ntpq -p $H | head -n 1 | tr -s ' '",
+            &peers,
+            " remote refid st t when poll reach delay offset jitter",
+        ),
+        (35, "ntpq -c version $H | grep -oE '^ntpq [0-9]+[.][0-9]+[.][0-9]+'", &peers, "ntpq 4.2.8"),
+        (35, "ntpq -c help $H >/dev/null; echo $?", &peers, "0"),
+        (35, "ntpq -n -p $H | grep '^[*o]' | awk '{print $9}'", &peers, "1.035"),
+        (35, "ntpq -c associations $H | tail -n +3 | awk '{print $2, $8}'", &peers, "36203 sys_peer"),
+        (
+            35,
+            "ntpq -c kerninfo $H | sed -n 's/^estimated error: *//p;s/^pll frequency: *//p' | tr '\n' ' '",
+            &kernel,
+            "0 16000 ",
+        ),
+        (37, "ntpq '-c rv' $H >/dev/null; echo $?", &system, "0"),
+        (39, "ntpq -c rv $H | sed -n 's/.*status=[0-9a-f]\\([0-9]\\).*/\\1/p'", &system, "6"),
+        (40, "ntpq -c rv $H | grep -c leap_none", &system, "1"),
+        (
+            41,
+            "ntpq -c 'rv 0' $H 2>&1 | head -n 1 | grep -cE '^associd=0 status=[0-9a-f]{4} leap_none,'",
+            &system,
+            "1",
+        ),
+        (
+            42,
+            "ntpq -nc readvar $H 2>&1 | grep -oE 'offset=[-0-9.]+|^ntpq|peer=[0-9]+,' | tr '\n' ' '",
+            &system,
+            "peer=31863, offset=0.003223 ",
+        ),
+        (44, "ntpq -c rv $H | tr ',' '\n' | sed -n 's/^ *offset=//p'", &system, "0.003223"),
+    ] {
+        let mut shell = std::process::Command::new("sh");
+        let path = format!("{}:{}", crate::support::cli::bin().display(), std::env::var("PATH").unwrap());
+        shell.args(["-c", line]).env("PATH", path).env("H", host).stdin(std::process::Stdio::null());
+        let ran = shell.output().unwrap();
+        let said = String::from_utf8(ran.stdout).unwrap();
+        assert_eq!(said.strip_suffix('\n').unwrap_or(&said), expected, "row {row}: {line}");
+    }
+}
+
+/// Datagrams of 60 kB, fragments that overlap and come again do not hide the answer.
+#[test]
+fn hostile_fragments_around_an_answer_count_for_nothing() {
+    let text = [b"offset=1.5, ".repeat(45), b"stratum=2\r\n".to_vec()].concat();
+    let host = serve(move |request, _| {
+        let part = |offset: usize, more: bool, data: &[u8]| {
+            let mut packet = reply(request, 0x0615, data);
+            packet[1] |= if more { 0x20 } else { 0 };
+            packet[8..10].copy_from_slice(&u16::try_from(offset).unwrap().to_be_bytes());
+            packet
+        };
+        let (first, second) = text.split_at(468);
+        vec![
+            part(0, false, &[b'x'; 60_000]),
+            part(468, false, second),
+            part(464, true, b"overlaps"),
+            part(468, false, second),
+            part(65_000, true, b"far away"),
+            part(0, true, b""),
+            part(0, true, first),
+        ]
+    });
+    let ran = ntpq(&["-c", "raw", "-c", "rv 0 offset", &host]);
+    assert_eq!((ran.code(), ran.stderr.as_str()), (0, ""));
+    assert_eq!(ran.stdout.matches("offset=1.5").count(), 45, "{}", ran.stdout);
+    assert!(ran.stdout.ends_with("stratum=2\n") && !ran.stdout.contains("overlaps"), "{}", ran.stdout);
+}
+
+/// A list of 10 000 clients is read page by page.
+#[test]
+fn ten_thousand_clients_are_listed() {
+    const ALL: u32 = 10_000;
+    let host = serve(|request, _| {
+        if request[1] & 31 == 12 {
+            return vec![reply(request, 0, b"nonce=eeaba42d74cfc9de11448747\r\n")];
+        }
+        let asked = String::from_utf8_lossy(&request[12..]).into_owned();
+        let known = asked.split_once("addr.0=10.").map_or(0, |(_, rest)| {
+            let mut parts = rest.split([':', '.']).map(|part| part.parse::<u32>().unwrap());
+            1 + (parts.next().unwrap() << 16 | parts.next().unwrap() << 8 | parts.next().unwrap())
+        });
+        let mut text = "nonce=eeaba42d74cfc9de11448747".to_owned();
+        for (row, number) in (known..ALL).take(120).enumerate() {
+            let [_, a, b, c] = number.to_be_bytes();
+            text += &format!(
+                ", addr.{row}=10.{a}.{b}.{c}:123, last.{row}=0xeeaba42d.{number:08x}, first.{row}=0xeeaba42d.0, \
+                 ct.{row}=1, mv.{row}=35, rs.{row}=0x0"
+            );
+        }
+        if known + 120 >= ALL {
+            text += ", now=0xeeaba43d.00000000";
+        }
+        let bytes = text.as_bytes();
+        let parts = bytes.chunks(468).enumerate().map(|(place, data)| {
+            let mut packet = reply(request, 0, data);
+            packet[1] |= if (place + 1) * 468 < bytes.len() { 0x20 } else { 0 };
+            packet[8..10].copy_from_slice(&u16::try_from(place * 468).unwrap().to_be_bytes());
+            packet
+        });
+        parts.collect()
+    });
+    let ran = ntpq(&["-n", "-c", "mrulist", &host]);
+    assert!(ran.stderr.contains("Retrieved 10000 unique MRU entries and 0 updates.\n"), "{}", ran.stderr);
+    assert_eq!((ran.code(), ran.stdout.lines().count()), (0, 10_002));
+}
+
 #[test]
 fn parsers_of_version_and_failures_find_their_words() {
     assert!(ntpq(&["-c", "version", "127.0.0.1"]).stdout.starts_with("ntpq 4.2.8p15@ntpbox-"));

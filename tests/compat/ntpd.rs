@@ -98,6 +98,74 @@ fn restrict_lines_hold_on_the_wire() {
     assert_eq!(ask(&server, "::1"), (true, true));
 }
 
+/// What a `restrict` line leaves to an address: the time, the time behind a key, variables, and what a signed change is answered.
+struct Left {
+    line: &'static str,
+    time: bool,
+    signed: bool,
+    variables: bool,
+    change: &'static str,
+}
+
+const SUCCEEDED: &str = "Config Succeeded";
+const PROHIBITED: &str = "runtime configuration prohibited by restrict ... nomodify";
+
+/// The lines of the seeds and each of their flags.
+const LINES: &[Left] = &[
+    Left {
+        line: "kod nomodify notrap nopeer noquery",
+        time: true,
+        signed: true,
+        variables: false,
+        change: "",
+    },
+    Left { line: "nomodify", time: true, signed: true, variables: true, change: PROHIBITED },
+    Left { line: "", time: true, signed: true, variables: true, change: SUCCEEDED },
+    Left { line: "ignore", time: false, signed: false, variables: false, change: "" },
+    Left { line: "noserve", time: false, signed: false, variables: true, change: SUCCEEDED },
+    Left { line: "noquery", time: true, signed: true, variables: false, change: "" },
+    Left { line: "notrust", time: false, signed: true, variables: true, change: SUCCEEDED },
+    Left { line: "nopeer notrap", time: true, signed: true, variables: true, change: SUCCEEDED },
+];
+
+/// Each line, from the address that it names and from one that it does not, at our daemon.
+#[test]
+fn each_restrict_line_holds_for_its_address_and_for_no_other() {
+    let Some(lab) = Lab::open(&[Package::Ntp428, Package::Ntpdate428]) else { return };
+    let server = lab.host();
+    let (named, other) = (lab.host(), lab.host());
+    for Left { line, time, signed, variables, change } in LINES {
+        let lines = format!(
+            "server 127.127.1.0\nfudge 127.127.1.0 stratum 10\nrestrict default\n\
+             restrict {} mask 255.255.255.255 {line}\n",
+            named.ip4()
+        );
+        let Some(_daemon) = start(&server, &lines) else { return };
+        let ask = |host: &Host| {
+            let keys = host.file("ntp.keys", KEYS);
+            let ntpdate = Package::Ntpdate428.program("ntpdate");
+            let ntpq = Package::Ntp428.program("ntpq");
+            let query = |words: &[&str]| {
+                let ran =
+                    host.run(&ntpdate, &[&["-q", "-t", "0.4", "-p", "1"], words, &[&server.ip4()]].concat());
+                ran.out.contains("stratum 11")
+            };
+            let control = |words: &[&str]| {
+                host.run(&ntpq, &[&["-c", "timeout 300"], words, &[&server.ip4()]].concat()).out
+            };
+            let change = control(&["-c", "keyid 2", "-c", "passwd secret2", "-c", ":config enable monitor"]);
+            (
+                query(&[]),
+                query(&["-a", "1", "-k", &keys]),
+                control(&["-c", "rv 0 stratum"]).contains("stratum=11"),
+                change.lines().next_back().unwrap_or_default().to_owned(),
+            )
+        };
+        assert_eq!(ask(&named), (*time, *signed, *variables, (*change).to_owned()), "restrict … {line}");
+        assert_eq!(ask(&other), (true, true, true, SUCCEEDED.to_owned()), "another address than of {line}");
+    }
+}
+
 /// A second daemon is refused, and the holder is named; SIGTERM is a clean end.
 #[test]
 fn the_port_is_not_shared_and_the_pid_file_goes() {

@@ -71,6 +71,7 @@ type Form = fn(&str) -> String;
 /// The issue's list, each with what has to be equal.
 const COMMANDS: &[(&[&str], Form)] = &[
     (&["-pn"], plain),
+    (&["-p"], plain),
     (&["-n", "-c", "as"], plain),
     (&["-n", "-c", "apeers"], plain),
     (&["-n", "-c", "opeers"], plain),
@@ -114,21 +115,60 @@ fn compare(host: &Host, key: (&str, &str), ours: &Path) {
     }
 }
 
+/// Everything else that ntpq can be told, `;` between commands: what is asked, what is set and shown, what is wrong. Left out:
+/// `version`, `keytype SHA256` and `help keytype` (ours takes what our keys can be), `pstatus` (which ours has).
+const REST: &str = "\
+lpeers|lopeers|peers -4|peers -6|peers -5|pstats &1|pstats|associations|lassociations|passociations|lpassociations|as 5|\
+rv &2|rv &9|rv 0 offset stratum leap|rv 0 sys_var_list|rv &1 peer_var_list|rv &1 srchost|rv 0 nosuch|rv 1|rv x|rv &x|\
+rv 0 leap stratum refid 4 5 6 7|rl|rl &1|cl|cv &1|cv 0 device,poll|mrv &1 &2 srcadr,reach|mrl &1 &2|mrv &2 &1 srcadr|\
+mreadlist|mreadlist 1|clocklist|showvars|addvars|rmvars|addvars a,b=2;showvars|addvars a,b=2;rmvars a;showvars|\
+addvars a;clearvars;showvars|addvars stratum,leap;rl|addvars a;rmvars c|mrulist sort=addr|mrulist limited|mrulist bogus|\
+ntpversion|ntpversion 5|ntpversion x|ntpversion 3;rv 0 stratum|timeout|timeout 300;timeout|timeout x|timeout 1 2|delay|\
+delay 40;delay|host|hostnames|hostnames yes;hostnames|hostnames maybe|debug|debug more|debug less|debug bogus|keyid|\
+keyid x|keyid 2;keyid|keyid 70000|keytype|keytype md5|keytype sha1;keytype|keytype bogus|authenticate|authenticate yes|\
+authenticate bogus|poll|raw|cooked|raw;rv 0 leap|raw;as|raw;cv|raw;peers|help|help peers|help nosuch|?|? rv|quit|exit|drefid|\
+drefid hash;peers|drefid hash;drefid|drefid ipv4|drefid bogus|writevar|writevar 0|saveconfig|config-from-file|bogus|r|passwd x|\
+host -6 ::1;host;rv 0 stratum|ifstats|reslist|:config|help a b c d e f|\
+KEY;:config enable monitor|KEY;:config bogus|KEY;:config disable bogus|KEY;:config server|KEY;:config restrict bogus|\
+KEY;saveconfig x|KEY;saveconfig|KEY;authenticate|KEY;writevar 0 leap=1|KEY;writevar 0 nosuch=1|KEY;writevar 0 tc=3|\
+KEY;writelist|KEY;authenticate yes;rv 0 stratum|KEY;:config statsdir /x|KEY;:config logfile /x|KEY;:config includefile /x|\
+KEY;:config pool|keyid 1;passwd one;ifstats|keyid 2;passwd wrong;ifstats|keyid 7;passwd x;reslist|authenticate yes;rv 0 stratum";
+
+/// The rest of the commands, with what they say on standard error, which names the program.
+fn compare_the_rest(host: &Host, ours: &Path) {
+    let theirs = Package::Ntp428.program("ntpq");
+    for line in REST.split('|') {
+        let line = line.replace("KEY", "keyid 2;passwd secret2");
+        let mut words = vec!["-n"];
+        line.split(';').for_each(|command| words.extend(["-c", command]));
+        words.push("127.0.0.1");
+        let ask = |program: &Path| {
+            let mut command = host.command(program, Duration::from_secs(20));
+            let ran = host.finish(command.args(&words).stdin(std::process::Stdio::null()));
+            (self::words(&ran.out), plain(&ran.err), ran.code)
+        };
+        let same = wait_until(PATIENCE, || ask(&theirs) == ask(ours));
+        assert!(same, "{line}\ntheirs:\n{:?}\nours:\n{:?}", ask(&theirs), ask(ours));
+    }
+}
+
 #[test]
 fn ours_and_the_classic_ntpq_print_the_same_of_our_ntpd() {
     let Some(lab) = Lab::open(&[Package::Ntp428, Package::ChronySid]) else { return };
     let (Some(ntpq), Some((_server, host, _ntpd))) = (our("ntpq"), following(&lab)) else { return };
     compare(&host, ("2", "secret2"), &ntpq);
+    compare_the_rest(&host, &ntpq);
 }
 
 #[test]
 fn ours_and_the_classic_ntpq_print_the_same_of_the_classic_ntpd() {
     let Some(lab) = Lab::open(&[Package::Ntp428]) else { return };
     let (Some(ntpq), host) = (our("ntpq"), lab.host()) else { return };
-    let keys = host.file("own.keys", "2 M secret2\n");
-    let lines = format!("restrict default\nkeys {keys}\ntrustedkey 2\ncontrolkey 2\n");
+    let keys = host.file("own.keys", "1 M one\n2 M secret2\n");
+    let lines = format!("restrict default\nkeys {keys}\ntrustedkey 1 2\ncontrolkey 2\n");
     let _daemon = Daemon::start(&host, Kind::Ntpd428, &Setup { lines, ..Setup::default() });
     compare(&host, ("2", "secret2"), &ntpq);
+    compare_the_rest(&host, &ntpq);
 }
 
 /// `name=value` pairs of a raw reply.
@@ -183,6 +223,24 @@ fn other_readers_understand_our_ntpd() {
     assert!(row.starts_with("*10.77.0.1       127.127.1.1      2 u "), "{}{}", peers.out, peers.err);
     let system = host.run(Package::Ntpsec.program("ntpq"), &["-c", "rv 0 stratum,refid,leap", "127.0.0.1"]);
     assert!(system.out.contains("stratum=3, refid=10.77.0.1"), "{}{}", system.out, system.err);
+    // the newer generation's scripts; the tracer runs the ntpq of PATH, which is ours
+    let wait = script(&host, Package::Ntpsec.program("ntpwait"), &["-v", "-n", "3", "-s", "1"]);
+    assert_eq!((wait.code, wait.out.contains("OK!")), (Some(0), true), "{}{}", wait.out, wait.err);
+    let trace = script(&host, Package::Ntpsec.program("ntptrace"), &["-n", "-m", "1"]);
+    assert!(trace.out.starts_with("127.0.0.1: stratum 3, offset "), "{}{}", trace.out, trace.err);
+    // ntpmon draws on a terminal
+    if host.sh("command -v script").code == Some(0) {
+        let ntpmon = Package::Ntpsec.program("ntpmon");
+        let command = format!("env TERM=xterm {} -n 127.0.0.1", ntpmon.display());
+        let screen = host.dir().join("screen");
+        let _monitor = host.spawn("script", &["-qefc", &command, screen.to_str().unwrap()]);
+        let drawn = || std::fs::read_to_string(&screen).unwrap_or_default();
+        let rows = ["*10.77.0.1", "10.77.0.99", "127.127.1.0", "ntpd 4.2.8p15@ntpbox"];
+        let complete = || rows.iter().all(|row| drawn().contains(row));
+        assert!(wait_until(PATIENCE, complete), "{}", drawn());
+    } else {
+        skipped("no script(1) to give ntpmon a terminal");
+    }
     let wait = script(&host, Package::Ntp428.program("ntp-wait"), &["-v", "-n", "1"]);
     if wait.err.contains("Can't locate") {
         skipped("this system's perl lacks a module of the classic scripts");

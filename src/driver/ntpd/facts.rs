@@ -339,8 +339,8 @@ impl State {
 
     /// When the local clock was last read.
     fn local_poll(&self, local: &LocalClock, now: Now) -> Timestamp {
-        let since = self.uptime(now.mono) % (1 << local.minpoll.clamp(3, 17));
-        now.clock - TimeDelta::from_secs(i64::try_from(since).unwrap_or(0))
+        let step = TimeDelta::from_secs(1 << local.minpoll.clamp(3, 17)).as_nanos();
+        now.clock - TimeDelta::from_nanos((now.mono - self.started).as_nanos().max(0) % step)
     }
 
     fn local_association(&self, local: &LocalClock, engine: &Engine, now: Now) -> Association {
