@@ -19,7 +19,7 @@ use crate::engine::restrict::{Flags, Rule, mask_of};
 /// Depth of `includefile`.
 const INCLUDE_LIMIT: u32 = 5;
 /// Files that are included in all: those that include each other many times over would never end.
-const INCLUDES_LIMIT: u32 = 200;
+const INCLUDES_LIMIT: u32 = 50;
 /// Longest word.
 const WORD_LIMIT: usize = 1024;
 /// Names of statistics files.

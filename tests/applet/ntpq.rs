@@ -286,7 +286,11 @@ fn pipelines_of_the_field_find_their_bytes() {
         (44, "ntpq -c rv $H | tr ',' '\n' | sed -n 's/^ *offset=//p'", &system, "0.003223"),
     ] {
         let mut shell = std::process::Command::new("sh");
-        let path = format!("{}:{}", crate::support::cli::bin().display(), std::env::var("PATH").unwrap());
+        let path = format!(
+            "{}:{}",
+            crate::support::cli::bin().display(),
+            std::env::var_os("PATH").unwrap_or_default().display()
+        );
         shell.args(["-c", line]).env("PATH", path).env("H", host).stdin(std::process::Stdio::null());
         let ran = shell.output().unwrap();
         let said = String::from_utf8(ran.stdout).unwrap();
