@@ -51,7 +51,7 @@ fn ours_and_util_linux_write_and_read_the_same_second() {
         r#"m() { rm -f /etc/adjtime; $1 -w || exit 1; usleep $(( (RANDOM + RANDOM * 32768) % 1000000 )); $2 -r -v > o || exit 2
               s=$(sed -n 's/^System Time: //p' o); l=$(tail -n 1 o); f=${l#*.}
               echo "$(date -u -d "${l%.*}" +%s).${f%%+*} $s"; }
-           for i in 1 2 3 4 5 6 7; do
+           for i in 1 2 3 4 5 6 7 8 9 10; do
              echo "OO $(m $O $O)"; echo "OT $(m $O $T)"; echo "TO $(m $T $O)"; echo "TT $(m $T $T)"
            done"#,
     ) else {

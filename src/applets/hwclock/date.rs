@@ -53,7 +53,11 @@ fn offset_in(zone: &TimeZone, unix: i64) -> i32 {
 
 /// The grammar of GNU date.
 fn gnu_date(text: &str, now: RtcInstant, zone: &TimeZone) -> Option<TargetDate> {
-    let names_zone = text.trim_start().starts_with("TZ=\"");
+    if text.trim_start().starts_with(ZONE_PREFIX) {
+        let (zone, rest) = named_zone(text)?;
+        let date = gnu_date(rest, now, &zone)?;
+        return Some(TargetDate { zone: Some(zone), ..date });
+    }
     let text = rewrite(text)?;
     let nanos = i32::try_from(now.micros.saturating_mul(1000)).ok()?;
     let instant = JiffTimestamp::new(now.secs, nanos).ok()?;
@@ -64,14 +68,31 @@ fn gnu_date(text: &str, now: RtcInstant, zone: &TimeZone) -> Option<TargetDate> 
         }
     };
     let secs = floor_second(&zoned);
-    if names_zone {
-        return Some(TargetDate { secs, zone: Some(zoned.time_zone().clone()) });
-    }
     if names_wrong_season(&text, secs, now, zone) {
         return None;
     }
     let secs = settle_seams(&text, &zoned, instant, zone)?;
     Some(TargetDate { secs, zone: None })
+}
+
+/// What a date begins with that names its zone.
+const ZONE_PREFIX: &str = "TZ=\"";
+
+/// `TZ="ZONE" REST`: the zone, by name or POSIX rules (unknown: UTC), and the rest; `\` escapes `"` and itself.
+fn named_zone(text: &str) -> Option<(TimeZone, &str)> {
+    let quoted = text.trim_start().strip_prefix(ZONE_PREFIX)?;
+    let mut name = String::new();
+    let mut chars = quoted.char_indices();
+    loop {
+        match chars.next()?.1 {
+            '"' => break,
+            '\\' => name.push(chars.next().map(|(_, c)| c).filter(|c| matches!(c, '"' | '\\'))?),
+            c => name.push(c),
+        }
+    }
+    let zone = TimeZone::get(&name).or_else(|_| TimeZone::posix(&name)).unwrap_or(TimeZone::UTC);
+    let rest = chars.as_str();
+    (!rest.trim_start().starts_with(ZONE_PREFIX)).then_some((zone, rest))
 }
 
 fn floor_second(zoned: &Zoned) -> i64 {

@@ -207,10 +207,21 @@ fn dates_in_berlin() {
 
 #[test]
 fn a_zone_in_the_date_is_used_for_showing_too() {
-    let text = "TZ=\"EST5EDT,M3.2.0,M11.1.0\" 2026-12-21 07:30";
-    let date = parse_in(text, NOW, &TimeZone::UTC);
-    let Some(date) = date else { return assert_eq!(shown(text, &TimeZone::UTC), "x") };
-    assert_eq!(date.utc_offset_at(date.secs), Some(-18000));
+    for (text, expected) in [
+        (r#"TZ="EST5EDT,M3.2.0,M11.1.0" 2026-12-21 07:30"#, "2026-12-21 07:30:00-05:00"),
+        (r#" TZ="EST5EDT,M3.2.0,M11.1.0"2026-07-01 07:30"#, "2026-07-01 07:30:00-04:00"),
+        (r#"TZ="<-03>3" 07:30 UTC"#, "2026-11-21 04:30:00-03:00"),
+        // nobody knows it: UTC
+        (r#"TZ="No/Where" 2026-12-21"#, "2026-12-21 00:00:00+00:00"),
+        (r#"TZ="\\\"" 2026-12-21"#, "2026-12-21 00:00:00+00:00"),
+        (r#"TZ="" "#, "2026-11-21 00:00:00+00:00"),
+        (r#"TZ="UTC 2026-12-21"#, "x"),
+        (r#"TZ="U\TC" 2026-12-21"#, "x"),
+        (r#"TZ="UTC0" TZ="EST5" 2026-12-21"#, "x"),
+        (r#"2026-12-21 TZ="UTC0""#, "x"),
+    ] {
+        assert_eq!(shown(text, &TimeZone::UTC), expected, "{text}");
+    }
 }
 
 #[test]
