@@ -316,8 +316,22 @@ impl Session<'_> {
         text: &str,
         legacy: Option<&str>,
     ) -> Outcome {
-        let error =
-            ErrorReport { code, text: text.to_owned(), legacy: legacy.map(ToOwned::to_owned), hint: None };
+        let hint = match code {
+            "usage" => Some("timedatectl --help"),
+            "unknown-timezone" => Some("timedatectl list-timezones"),
+            "ntp-active" => Some("timedatectl set-ntp 0"),
+            "ntp-not-supported" => Some(
+                "no unit of systemd/ntp-units.d, no init script and no configured chronyd of a time service was found",
+            ),
+            "not-permitted" => Some("run it as root"),
+            _ => None,
+        };
+        let error = ErrorReport {
+            code,
+            text: text.to_owned(),
+            legacy: legacy.map(ToOwned::to_owned),
+            hint: hint.map(ToOwned::to_owned),
+        };
         let answer: Answer<'_, Timedate> =
             Answer { schema: schema.name, data: None, messages: &[], error: Some(&error) };
         if let Some(mode) = self.invocation.json {

@@ -804,6 +804,7 @@ fn json_says_the_same() {
     let (refused, err) = json(&mut host, &["set-time", "12:00"]);
     assert_eq!((&refused["ok"], &refused["error"]["code"]), (&false.into(), &"ntp-active".into()));
     assert_eq!(refused["error"]["legacy"], "Failed to set time: Automatic time synchronization is enabled");
+    assert_eq!(refused["error"]["hint"], "timedatectl set-ntp 0");
     assert!(!err.is_empty());
 }
 
