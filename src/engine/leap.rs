@@ -90,6 +90,18 @@ impl LeapTable {
         (ordered && steps && known).then_some(Self { entries, expires })
     }
 
+    /// The next leap second that the list knows, else the last one; `None`: it knows none.
+    pub fn event(&self, now: Timestamp) -> Option<Timestamp> {
+        let events = self.entries.get(1..)?;
+        let next = events.iter().find(|(at, _)| *at > now.secs()).or(events.last())?;
+        Some(Timestamp::from_unix(next.0, 0))
+    }
+
+    /// Until when the list is good, when it says so.
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.expires.map(|at| Timestamp::from_unix(at, 0))
+    }
+
     /// Whether the list says of itself that it is out of date.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|expires| now.secs() >= expires)
@@ -145,6 +157,9 @@ mod tests {
         assert_eq!(table.leap(at(1_483_228_799)), Leap::Add);
         assert_eq!(table.leap(at(1_483_228_799 - DAY)), Leap::None);
         assert_eq!(table.leap(at(1_483_228_800)), Leap::None);
+        assert_eq!(table.event(at(1_483_228_800)), Some(at(1_483_228_800)), "the last one");
+        assert_eq!(table.event(at(1_400_000_000)), Some(at(1_435_708_800)), "the next one");
+        assert_eq!(table.expires(), Some(at(1_751_846_400)));
         assert!(table.is_expired(at(1_751_846_400)) && !table.is_expired(at(1_751_846_399)));
     }
 

@@ -11,6 +11,7 @@ use crate::config::model::Config;
 use crate::config::ntp_model::Ntp;
 use crate::driver::commands::NoHouse;
 use crate::driver::daemon::{Asking, Daemon, Ended, Until, kernel_setting};
+use crate::driver::leap_source::LeapSource;
 use crate::driver::lifecycle::{Fatal, Life, absolute};
 use crate::driver::ntpd::{Informant, Setup as Known, Statistics};
 use crate::driver::random::KernelRng;
@@ -111,6 +112,9 @@ pub(super) fn daemon(prepared: Prepared<'_>, server: Server) -> Result<Daemon, F
         daemon.set_drift_file(absolute(file));
         daemon.set_drift_text(drift_text);
     }
+    if let Some(path) = &config.words.leapseclist {
+        daemon.set_leap_source(LeapSource::List(absolute(path)));
+    }
     for (source, _) in &config.sources {
         daemon.add(&asked(args, source));
     }
@@ -122,6 +126,7 @@ pub(super) fn daemon(prepared: Prepared<'_>, server: Server) -> Result<Daemon, F
         control_key: ntp.control_key.map(KeyId::new).filter(|id| keys.get(*id).is_some()),
         keys,
         local_clock: ntp.local_clock,
+        orphan: ntp.tos.orphan.is_some(),
         pools: config
             .sources
             .iter()

@@ -131,7 +131,10 @@ impl State {
                 RefId::from_ipv4(local_address(clock)),
                 NtpTimestamp::from_timestamp(self.local_poll(&clock, now)),
             ),
-            _ => (tracking.refid, tracking.time.map_or(NtpTimestamp::ZERO, NtpTimestamp::from_timestamp)),
+            _ => (
+                self.own_refid(tracking.refid, Stratum::new(tracking.stratum)),
+                tracking.time.map_or(NtpTimestamp::ZERO, NtpTimestamp::from_timestamp),
+            ),
         };
         let root_dispersion = match (keeper, local) {
             (Keeper::Nobody, _) => (now.mono - self.started).as_secs_f64() * self.growth,
@@ -185,8 +188,10 @@ impl State {
             system_jitter: if keeper == Keeper::Nobody { Secs::ZERO } else { jitter },
             clock_jitter: secs(tracking.rms_offset.max(self.precision_secs())),
             clock_wander: Frequency::new(tracking.skew).unwrap_or(Frequency::ZERO),
-            tai: None,
-            leap_seconds: None,
+            tai: engine.tai(now),
+            leap_seconds: engine
+                .leap_table()
+                .and_then(|table| Some((table.event(now.clock)?, table.expires()?))),
             broadcast_delay: self.broadcast_delay,
             wander_threshold: Frequency::from_ppm(0.1).unwrap_or(Frequency::ZERO),
         }

@@ -19,7 +19,7 @@ use crate::engine::restrict::Control;
 use crate::engine::rng::Rng;
 use crate::engine::server::{Counters, Snapshot};
 use crate::sys::SysError;
-use crate::types::{KeyId, LogInterval, MonoTime, Now, RefId, Secs, TimeDelta, Timestamp};
+use crate::types::{KeyId, LogInterval, MonoTime, Now, RefId, Secs, Stratum, TimeDelta, Timestamp};
 use crate::wire::mode6::AssocId;
 use crate::wire::ntp::Kiss;
 
@@ -55,6 +55,8 @@ pub struct Setup {
     pub control_key: Option<KeyId>,
     /// The local clock of an ntp.conf.
     pub local_clock: Option<LocalClock>,
+    /// Whether `tos orphan` is set.
+    pub orphan: bool,
     /// `pool` lines.
     pub pools: Vec<Source>,
     /// Variables of `setvar`: name, value, whether it is in the default list.
@@ -123,6 +125,7 @@ pub struct Informant {
 pub(super) struct State {
     pub(super) identity: Identity,
     pub(super) local: Option<LocalClock>,
+    pub(super) orphan: bool,
     pub(super) local_id: AssocId,
     pub(super) local_events: Events,
     local_keeps: bool,
@@ -172,6 +175,7 @@ impl Informant {
         let state = State {
             identity: identity(setup.variables),
             local: setup.local_clock,
+            orphan: setup.orphan,
             local_id: AssocId::SYSTEM,
             local_events: Events::default(),
             local_keeps: false,
@@ -225,14 +229,9 @@ impl Informant {
         self.answerer.answer(message.bytes, &caller, keys, &mut view)
     }
 
-    /// The snapshot as ntpd serves it: the local clock under its own name.
+    /// The snapshot as ntpd serves it: the local clock and the orphan under their own names.
     pub fn dress(&self, snapshot: Snapshot) -> Snapshot {
-        match self.state.local {
-            Some(local) if snapshot.refid.to_bits() == LOCAL_MODE => {
-                Snapshot { refid: RefId::from_bits(0x7F7F_0100 | u32::from(local.unit)), ..snapshot }
-            }
-            _ => snapshot,
-        }
+        Snapshot { refid: self.state.own_refid(snapshot.refid, snapshot.stratum), ..snapshot }
     }
 
     /// Something was measured.
@@ -347,6 +346,17 @@ impl Informant {
 }
 
 impl State {
+    /// What ntpd calls local mode: 127.127.1.u with a local clock; the orphan is 127.0.0.1, `LOOP` at stratum 1.
+    pub(super) fn own_refid(&self, refid: RefId, stratum: Stratum) -> RefId {
+        match self.local {
+            _ if refid.to_bits() != LOCAL_MODE => refid,
+            Some(local) => RefId::from_bits(0x7F7F_0100 | u32::from(local.unit)),
+            None if self.orphan && stratum.get() == 1 => RefId::from_ascii(*b"LOOP"),
+            None if self.orphan => RefId::from_bits(0x7F00_0001),
+            None => refid,
+        }
+    }
+
     fn fresh_id(&mut self) -> AssocId {
         loop {
             let id = AssocId::new(self.next_id);

@@ -7,6 +7,7 @@ use crate::config::ntp_conf;
 use crate::engine::access::Network;
 use crate::engine::association::Start;
 use crate::engine::daemon::{self as engine, Engine};
+use crate::engine::leap::LeapTable;
 use crate::engine::mru::Limit;
 use crate::engine::options::Settings;
 use crate::engine::restrict::Restrictions;
@@ -60,6 +61,7 @@ fn reception(conf: &'static str) -> Reception {
         keys: keys.clone(),
         control_key: Some(KeyId::new(2)),
         local_clock: ntp.local_clock,
+        orphan: ntp.tos.orphan.is_some(),
         pools: Vec::new(),
         variables: vec![("own".to_owned(), "1".to_owned(), false)],
         broadcast_delay: 0.0,
@@ -186,6 +188,34 @@ fn without_restrict_default_only_named_addresses_may_ask() {
     assert_eq!(rights(&mut open, "10.1.0.1"), (true, true));
     assert_eq!(rights(&mut open, "127.0.0.1"), (true, true));
     assert_eq!(rights(&mut reception("restrict default\n"), "192.0.2.1"), (true, true));
+}
+
+#[test]
+fn the_orphan_and_leap_seconds_have_ntpds_names() {
+    for (conf, stratum, refid) in [("tos orphan 6\n", 6, 0x7F00_0001), ("tos orphan 1\n", 1, 0x4C4F_4F50)] {
+        let mut orphan = reception(conf);
+        let Outcome::Time(reply) = send(&mut orphan, "192.0.2.1", 4000, &client(), 5) else {
+            panic!("no reply")
+        };
+        let header = Header::parse(&reply).unwrap();
+        assert_eq!((header.stratum.get(), header.refid.to_bits()), (stratum, refid));
+    }
+    let mut leaping = reception("");
+    let asked = |data: &[u8]| {
+        let mut packet = vec![0x16, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, u8::try_from(data.len()).unwrap()];
+        packet.extend_from_slice(data);
+        packet.resize(packet.len().next_multiple_of(4), 0);
+        move |leaping: &mut Reception| match send(leaping, "127.0.0.1", 4000, &packet, 5) {
+            Outcome::Control(packets) => String::from_utf8(packets[0][12..].to_vec()).unwrap(),
+            _ => panic!("no answer"),
+        }
+    };
+    let ask = asked(b"tai,leapsec,expire");
+    assert_eq!(ask(&mut leaping).trim_end_matches(['\0', '\r', '\n']), "");
+    let list = "#@\t3960835200\n3439756800\t34\n3550089600\t35\n3644697600\t36\n3692217600\t37\n";
+    leaping.engine.set_leap_table(LeapTable::parse_list(list));
+    let told = "tai=37, leapsec=201701010000, expire=202507070000\r\n";
+    assert_eq!(ask(&mut leaping).trim_end_matches('\0'), told);
 }
 
 #[test]

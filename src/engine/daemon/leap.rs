@@ -53,6 +53,11 @@ impl Engine {
         self.leaps.table = table;
     }
 
+    /// The leap seconds that are known.
+    pub const fn leap_table(&self) -> Option<&LeapTable> {
+        self.leaps.table.as_ref()
+    }
+
     /// TAI − UTC by the table.
     pub fn tai(&self, now: Now) -> Option<i32> {
         self.leaps.table.as_ref()?.tai(self.timeline().estimated(now.clock))
