@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use super::daemon::{Daemon, Kind, Setup, chrony_keys};
+use super::daemon::{Daemon, Kind, Setup, chrony_keys, openntpd_user, probe};
 use super::namespace::{Host, Lab, Process, wait_until};
 use super::peer::{Package, our};
-use crate::asked::said;
+use crate::asked::{said, skipped};
 
 /// How long each daemon is followed.
 fn span() -> Duration {
@@ -129,6 +129,42 @@ fn openntpd_that_is_not_synchronised_is_not_believed() {
     let seen = measured(&ours, &server.ip4());
     assert!(answered && seen.iter().all(|m| !m.good && m.offset.abs() < 0.1), "{}", process.err());
     assert!(!process.err().contains("Selected source"), "{}", process.err());
+}
+
+/// With calls that seem to set the clock (noclock.c) it synchronises, after three minutes: then it is a source as any other.
+#[test]
+fn openntpd_that_believes_itself_synchronised_is_followed() {
+    if !said("long") {
+        return skipped("OpenNTPD takes minutes to synchronise: NTPBOX_TESTS=compat,long");
+    }
+    let Some(lab) = Lab::open(&[Package::Openntpd, Package::ChronySid]) else { return };
+    let (ours, server, upstream) = (lab.host(), lab.host(), lab.host());
+    let _upstream = Daemon::start(&upstream, Kind::Chrony49, &Setup::default());
+    openntpd_user(&server);
+    let shim = server.dir().join("noclock.so");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/compat/noclock.c");
+    let built = server.run("cc", &["-shared", "-fPIC", "-o", &shim.display().to_string(), source]);
+    assert_eq!(built.code, Some(0), "{}", built.err);
+    let lines = format!("listen on *\nserver {}\n", upstream.ip4());
+    let config = server.file("openntpd.conf", &lines);
+    let preload = format!("LD_PRELOAD={}", shim.display());
+    let program = Package::Openntpd.program("openntpd");
+    let program = program.to_str().unwrap();
+    let process = server.spawn("env", &[&preload, program, "-d", "-f", &config]);
+    let serves = || probe(&server).is_some_and(|reply| reply.stratum.get() == 3);
+    assert!(wait_until(Duration::from_secs(400), serves), "{}", process.err());
+    process.assert_harmless();
+    let lines = format!(
+        "server {} iburst minpoll 2 maxpoll 4\nserver {} iburst minpoll 2 maxpoll 4\n",
+        server.ip4(),
+        server.ip6()
+    );
+    let Some(following) = follow(&ours, &lines) else { return };
+    std::thread::sleep(span());
+    let least = usize::try_from(span().as_secs() / 16).unwrap();
+    check(&ours, &following, &server.ip4(), "OpenNTPD by IPv4", least);
+    check(&ours, &following, &server.ip6(), "OpenNTPD by IPv6", least);
+    assert!(following.err().contains("Selected source"), "{}", following.err());
 }
 
 #[test]
