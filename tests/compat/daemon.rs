@@ -133,7 +133,8 @@ impl Daemon {
     }
 }
 
-fn is_synchronised(reply: &Header) -> bool {
+/// Whether a server says that it knows the time.
+pub(crate) fn is_synchronised(reply: &Header) -> bool {
     reply.leap != Leap::Unsynchronised && (1..16).contains(&reply.stratum.get())
 }
 

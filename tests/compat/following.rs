@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::daemon::{Daemon, Kind, Setup, chrony_keys, openntpd_user, probe};
+use super::daemon::{Daemon, Kind, Setup, chrony_keys, is_synchronised, openntpd_user, probe};
 use super::namespace::{Host, Lab, Process, wait_until};
 use super::peer::{Package, our};
 use crate::asked::{said, skipped};
@@ -151,7 +151,7 @@ fn openntpd_that_believes_itself_synchronised_is_followed() {
     let program = Package::Openntpd.program("openntpd");
     let program = program.to_str().unwrap();
     let process = server.spawn("env", &[&preload, program, "-d", "-f", &config]);
-    let serves = || probe(&server).is_some_and(|reply| reply.stratum.get() == 3);
+    let serves = || probe(&server).is_some_and(|reply| is_synchronised(&reply));
     assert!(wait_until(Duration::from_secs(400), serves), "{}", process.err());
     process.assert_harmless();
     let lines = format!(
