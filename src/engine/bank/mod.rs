@@ -456,10 +456,10 @@ impl Bank {
             let (above, before) = filter.innovation(z, bias, &mut self.scratch);
             let mixed = mixture.update(above, before, disarm);
             let zero = *reference.get_or_insert(mixed.posterior.evidence);
-            for (density, evidence) in densities.iter_mut().zip(&mixed.each) {
-                *density += weight * (evidence - zero).min(300.0).exp();
-            }
             if learn == Learn::Yes {
+                for (density, evidence) in densities.iter_mut().zip(&mixed.each) {
+                    *density += weight * (evidence - zero).min(300.0).exp();
+                }
                 filter.evidence = MEMORY * filter.evidence + mixed.posterior.evidence;
             }
             filter.apply(&self.scratch, before, mixed.posterior.shift, mixed.posterior.variance);

@@ -239,7 +239,7 @@ impl Path {
                 tilt: 0.0,
             },
         ];
-        Mixture { shapes, weights: self.weights }
+        Mixture::new(shapes, self.weights)
     }
 
     /// Standard deviation of the round trips from their inner 80 %, s; 1.51 makes good for the tenths that are left out.

@@ -49,12 +49,22 @@ impl Shape {
         self.half_width * self.half_width / 3.0 + self.core
     }
 
+    /// ln of what the density of a tilted box is divided by.
+    fn norm(&self) -> f64 {
+        let steep = (self.tilt * self.half_width).abs();
+        if steep < 1e-3 {
+            (2.0 * self.half_width).ln()
+        } else {
+            steep + (-(-2.0 * steep).exp()).ln_1p() - self.tilt.abs().ln()
+        }
+    }
+
     /// Bayes' rule: the prior of the predicted offset is N(0, `prior`), the sample lies `above` it. `disarm` ≥ 1 widens the
-    /// shape of a suspected outlier, which then counts as a Gaussian.
-    pub(super) fn update(&self, above: f64, prior: f64, disarm: f64) -> Posterior {
+    /// shape of a suspected outlier, which then counts as a Gaussian. `norm` is [`Self::norm`].
+    fn update(&self, above: f64, prior: f64, disarm: f64, norm: f64, last: &mut LastLog) -> Posterior {
         if self.half_width > 0.0
             && disarm <= 1.0
-            && let Some(posterior) = self.update_box(above, prior)
+            && let Some(posterior) = self.update_box(above, prior, norm, last)
         {
             return posterior;
         }
@@ -67,24 +77,35 @@ impl Shape {
         }
     }
 
-    fn update_box(&self, above: f64, prior: f64) -> Option<Posterior> {
+    fn update_box(&self, above: f64, prior: f64, norm: f64, last: &mut LastLog) -> Option<Posterior> {
         let sum = prior + self.core;
         let sd = sum.sqrt();
         // the tilt moves the prior by tilt · sum; what is left is a normal density cut off by the box
         let moved = above - self.tilt * sum;
         let cut = Truncated::new((moved - self.half_width) / sd, (moved + self.half_width) / sd)?;
-        let steep = (self.tilt * self.half_width).abs();
-        let norm = if steep < 1e-3 {
-            (2.0 * self.half_width).ln()
-        } else {
-            steep + (-(-2.0 * steep).exp()).ln_1p() - self.tilt.abs().ln()
-        };
         let evidence = cut.mass.ln() - norm - self.tilt * above + 0.5 * self.tilt * self.tilt * sum;
         Some(Posterior {
-            evidence: evidence.max(-0.5 * sum.ln() - HALF_LN_TAU - WORST),
+            evidence: evidence.max(-0.5 * last.ln(sum) - HALF_LN_TAU - WORST),
             shift: prior * (self.tilt + cut.mean / sd),
             variance: prior * (1.0 - cut.lost * prior / sum),
         })
+    }
+}
+
+/// The last logarithm that was taken: most shapes of a mixture have the same core.
+#[derive(Debug, Clone, Copy, Default)]
+struct LastLog {
+    /// Bits of its argument.
+    of: u64,
+    ln: f64,
+}
+
+impl LastLog {
+    fn ln(&mut self, x: f64) -> f64 {
+        if self.of != x.to_bits() {
+            *self = Self { of: x.to_bits(), ln: x.ln() };
+        }
+        self.ln
     }
 }
 
@@ -120,8 +141,10 @@ impl Truncated {
 /// The shapes of one sample, with the weights of its source.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mixture {
-    pub(super) shapes: [Shape; SHAPES],
-    pub(super) weights: [f64; SHAPES],
+    shapes: [Shape; SHAPES],
+    weights: [f64; SHAPES],
+    /// [`Shape::norm`] of each: the same for all priors that it meets.
+    norms: [f64; SHAPES],
 }
 
 /// What a whole mixture makes of a prior.
@@ -133,6 +156,10 @@ pub(super) struct Mixed {
 }
 
 impl Mixture {
+    pub(super) fn new(shapes: [Shape; SHAPES], weights: [f64; SHAPES]) -> Self {
+        Self { shapes, weights, norms: shapes.map(|shape| shape.norm()) }
+    }
+
     /// Variance of the error; a tilted box counts with the variance of the plain one.
     pub(super) fn variance(&self) -> f64 {
         self.shapes.iter().zip(&self.weights).map(|(shape, weight)| weight * shape.variance()).sum()
@@ -140,7 +167,9 @@ impl Mixture {
 
     /// [`Shape::update`] of the mixture.
     pub(super) fn update(&self, above: f64, prior: f64, disarm: f64) -> Mixed {
-        let post = self.shapes.map(|shape| shape.update(above, prior, disarm));
+        let mut last = LastLog::default();
+        let post: [Posterior; SHAPES] =
+            std::array::from_fn(|i| self.shapes[i].update(above, prior, disarm, self.norms[i], &mut last));
         let each = post.map(|one| one.evidence);
         let best = each.iter().copied().fold(f64::MIN, f64::max);
         let mut parts = [0.0; SHAPES];
@@ -160,6 +189,10 @@ impl Mixture {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn update(shape: &Shape, above: f64, prior: f64) -> Posterior {
+        shape.update(above, prior, 1.0, shape.norm(), &mut LastLog::default())
+    }
 
     /// Numerical integration of prior × likelihood.
     fn integrate(shape: &Shape, above: f64, prior: f64) -> Posterior {
@@ -194,7 +227,7 @@ mod tests {
         for tilt in [0.0, 3.0, -8.0] {
             for above in [0.0, 0.7, -1.2] {
                 let shape = Shape { half_width: 1.0, core: 0.01, tilt };
-                let (ours, truth) = (shape.update(above, 0.25, 1.0), integrate(&shape, above, 0.25));
+                let (ours, truth) = (update(&shape, above, 0.25), integrate(&shape, above, 0.25));
                 for (a, b) in [
                     (ours.evidence, truth.evidence),
                     (ours.shift, truth.shift),
@@ -209,12 +242,12 @@ mod tests {
     #[test]
     fn a_box_ignores_what_lies_well_inside() {
         let shape = Shape { half_width: 1.0, core: 1e-8, tilt: 0.0 };
-        let inside = shape.update(0.3, 1e-4, 1.0);
+        let inside = update(&shape, 0.3, 1e-4);
         assert!(inside.shift.abs() < 1e-12 && (inside.variance - 1e-4).abs() < 1e-12);
         // a Gaussian of the same variance would have pulled
-        assert!(Shape::normal(shape.variance()).update(0.3, 1e-4, 1.0).shift > 5e-5);
+        assert!(update(&Shape::normal(shape.variance()), 0.3, 1e-4).shift > 5e-5);
         // outside of the box the state is pulled to its edge
-        let outside = shape.update(1.01, 1e-4, 1.0);
+        let outside = update(&shape, 1.01, 1e-4);
         assert!(outside.shift > 0.01 && outside.shift < 0.02);
     }
 
@@ -225,7 +258,7 @@ mod tests {
                 for above in [0.0, 1e-15, -1.0, 1e9] {
                     for prior in [1e-24, 1e-8, 1.0, 1e12] {
                         let shape = Shape { half_width, core: 1e-18, tilt };
-                        let p = shape.update(above, prior, 1.0);
+                        let p = update(&shape, above, prior);
                         let finite = p.evidence.is_finite() && p.shift.is_finite() && p.variance.is_finite();
                         assert!(finite && p.variance >= 0.0, "{shape:?} {above} {prior}: {p:?}");
                     }
