@@ -45,6 +45,8 @@ use crate::types::{Frequency, Leap, LogInterval, MonoTime, Now, RefId, TimeDelta
 const SEPARATION: f64 = 0.2;
 /// Shortest.
 const LEAST_SEPARATION: f64 = 0.002;
+/// A request that is this much too early for its distance leaves all the same.
+const MOST_SLACK: TimeDelta = TimeDelta::from_micros(500);
 /// The kernel's own bound on the error grows at 500 ppm and means "unsynchronised" at 16 s: it is renewed before.
 const STATUS_INTERVAL: TimeDelta = TimeDelta::from_secs(4 * 3600);
 /// Requests after which a one-shot run gives a source up …
@@ -364,7 +366,7 @@ impl Engine {
         options: &SourceOptions,
         rng: &mut dyn Rng,
     ) {
-        let earliest = self.earliest(now.mono);
+        let earliest = now.mono;
         let mut context = Context {
             now,
             timeline: self.clock.timeline(),
@@ -577,9 +579,8 @@ impl Engine {
         self.commands.extend(self.clock.take_commands());
     }
 
-    /// When the next request may leave, so that requests to different sources keep a distance.
-    fn earliest(&self, now: MonoTime) -> MonoTime {
-        let Some(last) = self.last_send else { return now };
+    /// The distance that requests to different sources keep.
+    fn separation(&self) -> TimeDelta {
         let shortest = self.sources.values().map(|s| s.association.facts().poll).min().unwrap_or(6);
         let interval = 2.0_f64.powi(shortest);
         let count = f64::from(u32::try_from(self.sources.len()).unwrap_or(u32::MAX)).max(1.0);
@@ -587,7 +588,7 @@ impl Engine {
             .clamp(LEAST_SEPARATION, SEPARATION)
             .min(interval / (2.0 * count))
             .max(LEAST_SEPARATION);
-        (last + TimeDelta::from_secs_f64(distance).unwrap_or_default()).max(now)
+        TimeDelta::from_secs_f64(distance).unwrap_or_default()
     }
 
     fn run_timers(&mut self, now: Now, rng: &mut dyn Rng) {
@@ -597,8 +598,8 @@ impl Engine {
             .filter(|(_, s)| s.association.next_timeout().is_some_and(|t| t <= now.mono))
             .map(|(id, _)| *id)
             .collect();
-        for id in due {
-            self.event(now, id, Event::Timer, rng);
+        if !due.is_empty() {
+            self.run_sources(now, &due, rng);
         }
         self.fall_back(now);
         self.poll_clocks(now, rng);
@@ -610,6 +611,23 @@ impl Engine {
         }
         self.host.snapshot = self.snapshot(now);
         self.broadcast(now, rng);
+    }
+
+    /// The timers of sources that are due. Those whose requests have to wait for their distance form a queue, so that each wakes
+    /// once and not whenever another one's turn comes.
+    fn run_sources(&mut self, now: Now, due: &[SourceId], rng: &mut dyn Rng) {
+        let separation = self.separation();
+        // late by as much as the loop was for the one before is not too early
+        let slack = (separation / 8).min(MOST_SLACK);
+        let mut last = self.last_send;
+        for id in due {
+            let free = last.map_or(now.mono, |last| last + separation);
+            let earliest = if free <= now.mono + slack { now.mono } else { free };
+            self.event_at(now, *id, Event::Timer, earliest, rng);
+            let next = self.sources.get(id).and_then(|source| source.association.next_timeout());
+            let waits = earliest > now.mono && next == Some(earliest);
+            last = if waits { Some(earliest) } else { last.max(self.last_send) };
+        }
     }
 
     fn broadcast(&mut self, now: Now, rng: &mut dyn Rng) {
@@ -625,7 +643,11 @@ impl Engine {
 
     /// Gives an event to a source and does what it asks for.
     pub fn event(&mut self, now: Now, id: SourceId, event: Event<'_>, rng: &mut dyn Rng) {
-        let earliest = self.earliest(now.mono);
+        self.event_at(now, id, event, now.mono, rng);
+    }
+
+    /// `earliest`: when a request may leave.
+    fn event_at(&mut self, now: Now, id: SourceId, event: Event<'_>, earliest: MonoTime, rng: &mut dyn Rng) {
         let Some(source) = self.sources.get_mut(&id) else { return };
         let mut context = Context {
             now,

@@ -453,3 +453,32 @@ fn after_a_sleep_everything_is_measured_anew() {
     assert!(world.log.contains(&"Forward time jump detected!".to_owned()), "{:?}", world.log);
     assert!(world.error().abs() < 1e-3, "{}", world.error());
 }
+
+#[test]
+fn a_source_that_waits_for_its_distance_wakes_once() {
+    let mut world = World::new(0.0, 0.0, Settings::default());
+    for n in 1..=200 {
+        world.server(n, 0.0, "");
+    }
+    let (mut rounds, mut woken, mut sent) = (0, 0, Vec::new());
+    while sent.len() < 200 {
+        let due = world.engine.next_timeout().unwrap();
+        world.truth = world.truth.max(world.kernel.when(due));
+        // a loop that is late by a little
+        let now = world.kernel.at(world.truth + 1000 * (rounds % 90));
+        let timers = world.engine.sources.values().filter_map(|source| source.association.next_timeout());
+        woken += timers.filter(|due| *due <= now.mono).count();
+        world.engine.handle(now, Input::Timer, &mut world.rng);
+        rounds += 1;
+        while let Some(action) = world.engine.poll() {
+            if let Action::Send { source, .. } = action {
+                sent.push((source, now.mono));
+            }
+        }
+    }
+    // all at the start, then each for its request and when nobody answers
+    assert!(woken <= 4 * 200, "{woken} in {rounds} rounds");
+    sent.sort_by_key(|(_, at)| *at);
+    let closest = sent.windows(2).map(|pair| pair[1].1 - pair[0].1).min().unwrap();
+    assert!(closest >= TimeDelta::from_millis(120), "{closest:?}");
+}
