@@ -41,7 +41,8 @@ fn full_every_answer_and_every_change_is_timedateds() {
     let other = format!("{};{}", off("systemd-timesyncd"), on("chrony"));
     assert!(parts[2].contains(&other), "{other} is not in {}", parts[2]);
     has(0, "same: set-timezone Asia/Tokyo: exit 0: zone ../usr/share/zoneinfo/Asia/Tokyo");
-    has(0, "same: set-local-rtc 1: exit 0: adjtime 0.0 0 0|0|LOCAL|;clock 0 rtc-clock -180\n");
+    has(0, "same: set-local-rtc 1: exit 0: adjtime 0.0 0 0|0|LOCAL|;clock ");
+    has(0, " rtc-clock -180\n");
     for part in [0, 1, 4] {
         has(part, "same: set-time 2030-01-01: exit 1");
     }
