@@ -2,6 +2,7 @@
 //!
 //! The editor goes on reading after a signal, but for SIGINT; so a thread looks for caught signals and passes them on as one.
 
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ const REMEMBERED: usize = 500;
 
 /// How soon a caught signal ends the editing of a line.
 const SIGNAL_PAUSE: Duration = Duration::from_millis(200);
+
+/// Terminals that only take and give lines.
+const PLAIN: [&str; 3] = ["dumb", "cons25", "emacs"];
 
 /// What came from the terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,11 +70,16 @@ impl Validator for Words {}
 impl Helper for Words {}
 
 impl LineEditor {
-    /// An editor with this completion and an empty history.
+    /// An editor with this completion and an empty history, on a terminal of the kind that `TERM` in `env` names.
     ///
     /// # Errors
     /// The text of why the terminal cannot be used.
-    pub fn new(complete: Complete) -> Result<Self, String> {
+    pub fn new(complete: Complete, env: &BTreeMap<String, String>) -> Result<Self, String> {
+        let kind = env.get("TERM").map_or("", String::as_str);
+        if PLAIN.iter().any(|plain| plain.eq_ignore_ascii_case(kind)) {
+            // the editor would read lines from the stream of standard input, which is ours and locked
+            return Err(format!("no editing on a terminal of kind '{kind}'"));
+        }
         let config = Config::builder().completion_type(CompletionType::List).max_history_size(REMEMBERED);
         let config = config.map_err(|error| error.to_string())?.auto_add_history(true).build();
         let history = MemHistory::with_config(&config);

@@ -179,7 +179,9 @@ fn run_prompt(session: &mut Session<'_>) -> Outcome {
     write!(session.io.out, "{}", banner());
     session.io.out.flush();
     // a terminal that cannot be edited on still has lines
-    let Ok(mut editor) = LineEditor::new(commands::completions) else { return run_input(session) };
+    let Ok(mut editor) = LineEditor::new(commands::completions, &session.io.env) else {
+        return run_input(session);
+    };
     let mut last = Outcome::SUCCESS;
     loop {
         let line = match editor.read("chronyc> ") {

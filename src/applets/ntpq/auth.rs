@@ -302,7 +302,12 @@ fn config_text(line: &str, data: &[u8], interactive: bool, old: bool) -> String 
     let column = column.filter(|column| *column <= line.len() + 1);
     match column {
         Some(column) => {
-            let prompt = if interactive { "_".repeat(14) } else { format!("{}\n", visible(line.as_bytes())) };
+            let prompt = match (interactive, old) {
+                // below the line that was typed behind the prompt and `:config `
+                (true, true) => "_".repeat(14),
+                (true, false) => format!("{:>14}", '*'),
+                (false, _) => format!("{}\n", visible(line.as_bytes())),
+            };
             format!("{prompt}{}^\n{reply}\n", "_".repeat(column.saturating_sub(usize::from(old))))
         }
         None => format!("{reply}\n"),

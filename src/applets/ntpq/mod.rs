@@ -291,7 +291,7 @@ impl Sitting<'_> {
         let mut editor = None;
         if prompt && shell.io.in_is_tty {
             // without it the lines are read as they come
-            editor = LineEditor::new(complete).ok();
+            editor = LineEditor::new(complete, &shell.io.env).ok();
             // Ctrl-C ends a command, not the program
             let _ = signal::catch(&[Signal::SIGINT]);
         }
