@@ -79,6 +79,8 @@ pub(super) struct Desk<'a> {
     pub(super) told: &'a mut bool,
     /// `dump` was asked for.
     pub(super) dump: &'a mut bool,
+    /// Something was asked for that is more than a report.
+    pub(super) changed: &'a mut bool,
     pub(super) now: Now,
     /// The place in the list of sources that was looked up last.
     pub(super) place: Cell<Option<(u32, SourceId)>>,
@@ -313,6 +315,7 @@ impl Daemon for Desk<'_> {
     }
 
     fn settime(&mut self, time: Timestamp) -> Result<SettimeFacts, Status> {
+        *self.changed = true;
         let done = self.engine.set_time(clock::both(), time).map_err(|refused| match refused {
             Refused::Off => Status::NOT_ENABLED,
             Refused::Senseless => Status::FAILED,
@@ -325,6 +328,7 @@ impl Daemon for Desk<'_> {
     }
 
     fn command(&mut self, command: &Command) -> Result<(), Status> {
+        *self.changed = true;
         self.place.set(None);
         let (now, engine) = (self.now, &mut *self.engine);
         match command {

@@ -263,7 +263,7 @@ impl Daemon {
                 memory::give_back();
             }
             let next = settles.last().copied().into_iter().chain(until.deadline).min();
-            match self.wait_and_answer(next)? {
+            match self.wait_and_answer(next, log, house)? {
                 Woken::Signal => {
                     if let Some(signal) = signal::take() {
                         break Ended::Signal(signal);
@@ -293,16 +293,28 @@ impl Daemon {
         Ok(ended)
     }
 
-    /// Waits. What only the server has to do with is answered at once, for as long as nothing else comes and no time is
-    /// due: a busy server costs its answers and no more.
-    fn wait_and_answer(&mut self, deadline: Option<MonoTime>) -> Result<Woken, SysError> {
+    /// Waits. What only the server has to do with, and reports, are answered at once, for as long as nothing else comes and
+    /// no time is due: a busy server costs its answers and no more.
+    fn wait_and_answer(
+        &mut self,
+        deadline: Option<MonoTime>,
+        log: Log<'_>,
+        house: &mut dyn House,
+    ) -> Result<Woken, SysError> {
         let next = self.next_timeout(deadline);
         let sockets = self.server.descriptors().count();
+        let asked = sockets + self.commands.iter().flat_map(CommandServer::descriptors).count();
         loop {
             let woken = wait(&self.descriptors(), next)?;
-            let requests =
-                matches!(&woken, Woken::Ready(places) if places.iter().all(|place| *place < sockets));
-            if !requests || self.serve()? || self.rng.failed() {
+            let (requests, commands) = match &woken {
+                Woken::Ready(places) if places.iter().all(|place| *place < asked) => {
+                    (places.iter().any(|p| *p < sockets), places.iter().any(|p| *p >= sockets))
+                }
+                Woken::Ready(_) | Woken::Deadline | Woken::Signal => return Ok(woken),
+            };
+            let more = requests && self.serve()?;
+            let changed = commands && self.obey(log, house);
+            if more || changed || self.rng.failed() {
                 return Ok(woken);
             }
             if next.is_some_and(|next| next <= clock::mono()) {
@@ -311,14 +323,14 @@ impl Daemon {
         }
     }
 
-    /// What to wait for; the server's sockets come first.
+    /// What to wait for; the server's sockets come first, those for commands behind them.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         let mut fds = Vec::with_capacity(USUAL);
         fds.extend(self.server.descriptors());
+        fds.extend(self.commands.iter().flat_map(CommandServer::descriptors));
         fds.extend(self.requests.descriptors());
         fds.extend(self.clocks.descriptors());
         fds.extend(self.resolver.wake_fd());
-        fds.extend(self.commands.iter().flat_map(CommandServer::descriptors));
         fds.extend(self.rtc.iter().filter_map(RtcKeeper::descriptor));
         fds
     }
@@ -389,10 +401,10 @@ impl Daemon {
         }
     }
 
-    /// Commands are answered after everything else, by what is then known.
-    fn obey(&mut self, log: Log<'_>, house: &mut dyn House) {
-        let Some(commands) = &mut self.commands else { return };
-        let mut dump = false;
+    /// Commands are answered after everything else, by what is then known. Whether one of them was more than a question.
+    fn obey(&mut self, log: Log<'_>, house: &mut dyn House) -> bool {
+        let Some(commands) = &mut self.commands else { return false };
+        let (mut dump, mut changed) = (false, false);
         let mut desk = Desk {
             engine: &mut self.engine,
             server: &mut self.server,
@@ -404,6 +416,7 @@ impl Daemon {
             filed: &mut self.filed,
             told: &mut self.told,
             dump: &mut dump,
+            changed: &mut changed,
             now: clock::both(),
             place: Cell::new(None),
         };
@@ -412,6 +425,7 @@ impl Daemon {
         if dump {
             self.write_dumps();
         }
+        changed
     }
 
     fn resolver_is_ready(&self) -> Result<bool, SysError> {

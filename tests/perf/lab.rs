@@ -11,7 +11,7 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::sockopt::Timestamping;
 use nix::sys::socket::{TimestampingFlag, setsockopt};
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::{Pid, SysconfVar, geteuid, sysconf};
 use ntpbox::sys::clock;
 use ntpbox::sys::net::batch::{ReceiveBatch, SendBatch};
 use ntpbox::sys::net::{Family, UdpOptions, UdpSocket};
@@ -80,7 +80,9 @@ pub(crate) fn harmless(program: impl AsRef<std::ffi::OsStr>) -> Command {
 
 /// Keeps a process (0: this one) on a core, where there are two.
 pub(crate) fn pin(pid: i32, core: usize) {
-    if std::thread::available_parallelism().is_ok_and(|cores| cores.get() > core && cores.get() > 1) {
+    // of the machine: this process may be pinned already
+    let cores = sysconf(SysconfVar::_NPROCESSORS_ONLN).unwrap().unwrap_or(1);
+    if usize::try_from(cores).is_ok_and(|cores| cores > core && cores > 1) {
         let mut set = CpuSet::new();
         set.set(core).unwrap();
         sched_setaffinity(Pid::from_raw(pid), &set).unwrap();
