@@ -342,8 +342,6 @@ impl Parser<'_> {
             }
             "ptpport" | "ptpdomain" => "the PTP transport",
             "hwtimestamp" => "hardware time stamping",
-            "smoothtime" => "smoothing of the served time",
-            "initstepslew" => "a correction before the first update",
             "refclock" => match self.parsed.config.refclocks.last() {
                 Some((clock, _)) if clock.is_optional() => return,
                 Some((clock, _)) if clock.driver == "PHC" => "PHC reference clocks",

@@ -13,7 +13,7 @@ use crate::auth::KeyRing;
 use crate::control::cmdmon::{
     AccessChange, ActivityFacts, AuthenticationFacts, ClientsPage, ClientsWanted, Command, Daemon,
     ExchangeFacts, ManualFacts, Parameter, RtcFacts, SelectionFacts, Selector, ServerCounters, SettimeFacts,
-    SourceAddress, SourceFacts, SourceName, StatisticsFacts, Switch, TrackingFacts,
+    SmoothingFacts, SourceAddress, SourceFacts, SourceName, StatisticsFacts, Switch, TrackingFacts,
 };
 use crate::engine::access::Table;
 use crate::engine::association::Change;
@@ -307,6 +307,19 @@ impl Daemon for Desk<'_> {
         self.rtc.as_ref().map(|rtc| rtc.facts())
     }
 
+    fn smoothing(&self) -> Option<SmoothingFacts> {
+        let facts = self.engine.smoothing(clock::both())?;
+        Some(SmoothingFacts {
+            active: facts.active,
+            leap_only: facts.leap_only,
+            ahead: facts.point.offset,
+            frequency: facts.point.rate,
+            wander: facts.point.wander,
+            last_ago: facts.last_ago,
+            remaining: facts.point.remaining,
+        })
+    }
+
     fn manual(&self) -> Vec<ManualFacts> {
         let shown = self.engine.manual().shown(self.engine.timeline().line());
         shown
@@ -386,6 +399,8 @@ impl Daemon for Desk<'_> {
                 let there = usize::try_from(*index).is_ok_and(|index| engine.manual_mut().delete(index));
                 return if there { Ok(()) } else { Err(Status::BAD_SAMPLE) };
             }
+            Command::Smoothtime(Switch::Reset) if engine.reset_smoothing(now) => {}
+            Command::Smoothtime(Switch::On) if engine.activate_smoothing(now) => {}
             Command::Smoothtime(_) => return Err(Status::NOT_ENABLED),
             Command::WriteRtc => {
                 let rtc = self.rtc.as_mut().ok_or(Status::NO_RTC)?;

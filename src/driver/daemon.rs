@@ -234,6 +234,12 @@ impl Daemon {
         }
     }
 
+    /// The clock was found to lack `offset` s before anything else began: put right before this returns.
+    pub fn correct_at_start(&mut self, offset: f64, correction: engine::Correction) {
+        self.engine.correct_at_start(clock::both(), offset, correction);
+        self.set_clock();
+    }
+
     /// Works until one of the reasons of [`Ended`].
     ///
     /// # Errors
@@ -255,7 +261,7 @@ impl Daemon {
                 }
             }
             self.watch(log);
-            let snapshot = self.engine.snapshot(clock::both());
+            let snapshot = self.engine.served(clock::both());
             let dressed = self.informant.as_ref().map_or(snapshot, |informant| informant.dress(snapshot));
             self.server.set_snapshot(dressed);
             // what the first exchanges needed is given back, too

@@ -458,6 +458,7 @@ mod tests {
             at: clock::now(),
             ahead,
             ahead_rate: Frequency::ZERO,
+            smoothing: None,
         });
         server.listen(&["127.0.0.1:0".parse().unwrap()]).unwrap();
         let socket = server.endpoints.first().and_then(|endpoint| endpoint.socket.as_ref()).unwrap();

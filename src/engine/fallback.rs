@@ -18,6 +18,8 @@ struct Average {
 pub struct Fallback {
     averages: Vec<Average>,
     last: Option<MonoTime>,
+    /// From the first update to the last, s.
+    span: f64,
     /// How many of them were used since the last update.
     used: usize,
 }
@@ -28,16 +30,19 @@ impl Fallback {
         let Some((lo, hi)) = bounds.filter(|(lo, hi)| *lo > 0 && *hi > 0) else { return Self::default() };
         let exponents = lo.max(RANGE.0)..=hi.min(RANGE.1);
         let average = |exponent: i32| Average { interval: 2.0_f64.powi(exponent), frequency: None };
-        Self { averages: exponents.map(average).collect(), last: None, used: 0 }
+        Self { averages: exponents.map(average).collect(), last: None, used: 0, span: 0.0 }
     }
 
     /// The clock was updated and has this frequency, s/s.
     pub fn update(&mut self, now: MonoTime, frequency: f64) {
         let passed = self.last.map(|last| (now - last).as_secs_f64());
+        self.span += passed.unwrap_or(0.0);
         for average in &mut self.averages {
             average.frequency = Some(match (average.frequency, passed) {
                 (Some(old), Some(passed)) => {
-                    old + (frequency - old) * (1.0 - (-passed / average.interval).exp())
+                    // the first frequencies are the worst: as long as there is less than an interval of them all count alike
+                    let interval = average.interval.min(self.span.max(1.0));
+                    old + (frequency - old) * (1.0 - (-passed / interval).exp())
                 }
                 _ => frequency,
             });

@@ -25,5 +25,6 @@ pub mod rtc;
 pub mod sample;
 pub mod selection;
 pub mod server;
+pub mod smoothing;
 pub mod tempcomp;
 pub mod timeline;

@@ -279,6 +279,8 @@ pub struct Settings {
     pub drift_interval: u32,
     /// `tempcomp`: what a temperature does.
     pub tempcomp: Option<TempComp>,
+    /// `smoothtime`.
+    pub smoothing: Option<Smoothing>,
     /// `refresh`: after so many seconds the address that was looked up longest ago is looked up again; 0: never.
     pub refresh: u32,
 }
@@ -312,6 +314,7 @@ impl Default for Settings {
             rtcsync: false,
             drift_interval: 3600,
             tempcomp: None,
+            smoothing: None,
             refresh: 1_209_600,
         }
     }

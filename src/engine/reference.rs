@@ -301,6 +301,7 @@ impl Reference {
             at: estimated,
             ahead: TimeDelta::ZERO,
             ahead_rate: Frequency::ZERO,
+            smoothing: None,
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::measurement::SourceId;
-use crate::types::Leap;
+use crate::types::{Leap, RefId};
 
 /// A score above this one replaces the selected source.
 const SCORE_LIMIT: f64 = 10.0;
@@ -147,6 +147,8 @@ pub struct Candidate {
     pub given_up: bool,
     /// Whether it has a sample that no update has used yet.
     pub fresh: bool,
+    /// Its reference ID, where that is smaller than ours as it sees us: of two in orphan mode it is the one that serves.
+    pub senior: Option<RefId>,
     /// Its statistics; `None` with fewer than three samples.
     pub stats: Option<Stats>,
 }
@@ -397,10 +399,19 @@ impl Selection {
                 || (candidate.reach == 0 && oldest_reachable.is_finite() && stats.last_ago > oldest_reachable)
         });
         if let Some(stratum) = limits.orphan {
-            // while others are better than our orphan mode, those that are not are left out
-            self.drop_if(&mut kept, Status::Orphan, |candidate, _| {
-                candidate.stratum >= stratum && !candidate.refclock
-            });
+            // while others are better than our orphan mode, those that are not are left out; when there are none, the one of
+            // the smallest reference ID serves, and that may be ourselves
+            let better = |c: &Candidate| c.refclock || c.stratum < stratum;
+            let parent = match kept.iter().any(|(c, _)| better(c)) {
+                true => None,
+                false => kept
+                    .iter()
+                    .filter(|(c, _)| c.stratum == stratum)
+                    .filter_map(|(c, _)| Some((c.senior?.to_bits(), c.id)))
+                    .min()
+                    .map(|(_, id)| id),
+            };
+            self.drop_if(&mut kept, Status::Orphan, |c, _| !better(c) && Some(c.id) != parent);
         }
         kept
     }

@@ -18,6 +18,7 @@ use super::access::Table;
 use super::clients::{ClientLog, Kind, RateLimit, Verdict};
 use super::interleave::Pairs;
 use super::rng::Rng;
+use super::smoothing::Curve;
 use crate::auth::{Dialect, DigestLength, KeyRing};
 use crate::types::{
     Frequency, KeyId, Leap, LogInterval, Mode, MonoTime, Now, NtpShort, NtpTimestamp, RefId, Secs, Stratum,
@@ -65,6 +66,8 @@ pub struct Snapshot {
     pub ahead: TimeDelta,
     /// How fast that difference grows.
     pub ahead_rate: Frequency,
+    /// What is added to that (`smoothtime`), from `at` on.
+    pub smoothing: Option<Curve>,
 }
 
 impl Snapshot {
@@ -82,6 +85,7 @@ impl Snapshot {
             at: Timestamp::UNIX_EPOCH,
             ahead: TimeDelta::ZERO,
             ahead_rate: Frequency::ZERO,
+            smoothing: None,
         }
     }
 
@@ -103,10 +107,12 @@ impl Snapshot {
     /// Served time at this reading of the host's clock.
     #[inline]
     pub fn served(&self, t: Timestamp) -> Timestamp {
-        if self.ahead_rate == Frequency::ZERO {
+        if self.ahead_rate == Frequency::ZERO && self.smoothing.is_none() {
             return t + self.ahead;
         }
-        let grown = TimeDelta::from_secs_f64((t - self.at).as_secs_f64() * self.ahead_rate.ratio());
+        let age = (t - self.at).as_secs_f64();
+        let smoothed = self.smoothing.map_or(0.0, |curve| curve.at(age).offset);
+        let grown = TimeDelta::from_secs_f64(age * self.ahead_rate.ratio() + smoothed);
         t + self.ahead + grown.unwrap_or(TimeDelta::ZERO)
     }
 
@@ -321,10 +327,15 @@ impl Server {
             Timestamp::UNIX_EPOCH => NtpTimestamp::ZERO,
             reference => NtpTimestamp::from_timestamp(reference),
         };
-        // the clock is never slewed by more than a tenth; a float-to-integer cast saturates
-        let rate = snapshot.ahead_rate.ratio().clamp(-0.5, 0.5);
-        self.per_nano = TimeDelta::from_secs_f64(NANO * (1.0 + rate) / 1e9).map_or(0, TimeDelta::as_nanos);
+        self.set_rate(snapshot.ahead_rate.ratio());
         self.prepare(snapshot.at);
+    }
+
+    /// How much faster than the host's clock served time runs, s/s.
+    fn set_rate(&mut self, rate: f64) {
+        // the clock is never slewed by more than a tenth; a float-to-integer cast saturates
+        let rate = rate.clamp(-0.5, 0.5);
+        self.per_nano = TimeDelta::from_secs_f64(NANO * (1.0 + rate) / 1e9).map_or(0, TimeDelta::as_nanos);
     }
 
     /// What is said about the clock.
@@ -336,6 +347,10 @@ impl Server {
     pub fn prepare(&mut self, now: Timestamp) {
         self.template = Header { reference: self.reference, ..self.snapshot.header(now) }.emit();
         self.prepared = (now, NtpTimestamp::from_timestamp(self.snapshot.served(now)));
+        if let Some(curve) = self.snapshot.smoothing {
+            let rate = curve.at((now - self.snapshot.at).as_secs_f64()).rate;
+            self.set_rate(self.snapshot.ahead_rate.ratio() + rate);
+        }
     }
 
     /// Served time at a reading of the host's clock, exact to 2⁻³² s: a multiplication near the last [`Self::prepare`].

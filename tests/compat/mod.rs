@@ -35,6 +35,7 @@ mod chronyd;
 mod cmdmon;
 mod commands;
 pub(crate) mod daemon;
+mod directives;
 mod failures;
 mod following;
 mod hardship;

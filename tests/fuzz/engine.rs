@@ -7,7 +7,7 @@ use ntpbox::engine::association::{Stamp, Stamper, Start, Token};
 use ntpbox::engine::clock::ClockCommand;
 use ntpbox::engine::daemon::{Action, Engine, Input, Setup};
 use ntpbox::engine::measurement::SourceId;
-use ntpbox::engine::options::{Kind, Settings, Source};
+use ntpbox::engine::options::{Kind, Settings, Smoothing, Source};
 use ntpbox::engine::rng::SplitMix;
 use ntpbox::engine::timeline::KernelRate;
 use ntpbox::types::{MonoTime, Now, NtpTimestamp, Secs, TimeDelta, Timestamp};
@@ -173,6 +173,8 @@ impl Story {
             9 => self.refusing = !self.refusing,
             10 => self.add(arg),
             11 => self.engine.set_reselect_distance(f64::from(arg) * 1e-4),
+            12 => drop(self.engine.activate_smoothing(now)),
+            13 => drop(self.engine.reset_smoothing(now)),
             _ => self.engine.shut_down(now),
         }
     }
@@ -274,6 +276,10 @@ impl Story {
         assert!(tracking.rms_offset >= 0.0 && tracking.root_delay >= 0.0 && tracking.root_dispersion >= 0.0);
         let snapshot = engine.snapshot(self.now);
         assert!(snapshot.root_delay.get().is_finite() && snapshot.root_dispersion.get() >= 0.0);
+        let smoothed = engine.smoothing(self.now).map_or(0.0, |facts| facts.point.offset);
+        let gap =
+            (engine.served(self.now).served(self.now.clock) - snapshot.served(self.now.clock)).as_secs_f64();
+        assert!((gap - smoothed).abs() <= 1e-8 + 1e-9 * smoothed.abs(), "{gap} {smoothed}");
         for (id, source) in engine.sources() {
             let facts = source.association.facts();
             assert!(facts.score.is_finite() && engine.shown(id).score.is_finite());
@@ -294,6 +300,11 @@ fn settings(first: [u8; 4]) -> Settings {
         maxsamples: if bit(5) { u32::from(first[3] & 7) } else { default.maxsamples },
         corrtimeratio: if bit(6) { f64::from(first[3]) / 8.0 } else { default.corrtimeratio },
         rtcsync: bit(7),
+        smoothing: (first[1] & 8 != 0).then(|| Smoothing {
+            max_freq: f64::from(first[3]) * 10.0,
+            max_wander: f64::from(first[2]) / 16.0,
+            leap_only: first[1] & 16 != 0,
+        }),
         ..default
     }
 }

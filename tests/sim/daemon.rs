@@ -1,15 +1,17 @@
 //! The first client: the daemon's own engine, driven as `driver` drives it, by values only.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use ntpbox::auth::KeyRing;
+use ntpbox::engine::access::Network;
 use ntpbox::engine::association::{Stamp, Stamper, Start};
 use ntpbox::engine::clock::ClockCommand;
 use ntpbox::engine::daemon::{Action, Engine, Input, Setup};
 use ntpbox::engine::measurement::SourceId;
 use ntpbox::engine::options::{Settings, Source};
 use ntpbox::engine::record::Record;
+use ntpbox::engine::server::{self, Remembering, Request};
 use ntpbox::engine::timeline::KernelRate;
 use ntpbox::types::{MonoTime, Now, Secs, TimeDelta, Timestamp};
 
@@ -28,12 +30,18 @@ pub(crate) struct Config {
     pub(crate) drift: Option<(f64, f64)>,
     /// From this second of the uptime on the kernel refuses every change of its clock.
     pub(crate) refuses_from: i64,
+    /// The address that its packets come from.
+    pub(crate) own: [u8; 4],
+    /// From the first second (included) to the second of the uptime it neither hears nor answers others.
+    pub(crate) deaf: (i64, i64),
 }
 
 /// The engine and what its driver keeps.
 pub(crate) struct Daemon {
     config: Config,
     engine: Option<Engine>,
+    /// What answers clients.
+    server: Option<server::Server>,
     hosts: BTreeMap<SourceId, HostId>,
     /// Sources with an open socket: what comes to a closed one is lost.
     open: BTreeSet<SourceId>,
@@ -64,6 +72,8 @@ pub(crate) fn daemon(scenario: &Scenario, servers: Vec<HostId>) -> Box<dyn Node>
         precision: scenario.precision,
         drift: scenario.drift,
         refuses_from: scenario.refuses_from,
+        own: OWN,
+        deaf: (0, 0),
     }))
 }
 
@@ -87,6 +97,7 @@ impl Daemon {
         Self {
             config,
             engine: None,
+            server: None,
             hosts: BTreeMap::new(),
             open: BTreeSet::new(),
             setting: KernelRate::NOMINAL,
@@ -174,6 +185,19 @@ impl Daemon {
         }
     }
 
+    /// Answers a client as the driver does: by the pure function, from the latest facts.
+    fn answer(&mut self, from: HostId, bytes: &[u8], host: &mut Host<'_>) {
+        let (Some(engine), Some(server)) = (&self.engine, &mut self.server) else { return };
+        let now = host.now();
+        server.set_snapshot(engine.served(now));
+        let request =
+            Request { bytes, from: address(from), received: now.clock, stamp: server::Stamp::Kernel };
+        if let Ok(reply) = server.answer(&request, now, host.rng) {
+            let reply = reply.to_vec();
+            host.send(from, reply);
+        }
+    }
+
     fn source_of(&self, host: HostId) -> Option<SourceId> {
         self.hosts.iter().find(|(_, h)| **h == host).map(|(source, _)| *source)
     }
@@ -201,6 +225,9 @@ impl Node for Daemon {
                 engine.add_address(now, address(*host_id), options, host.rng).expect("an address of its own");
             self.hosts.insert(id, *host_id);
         }
+        let mut server = server::Server::new(Remembering::default(), engine.precision(), host.rng);
+        server.access.set(Network::new(Ipv4Addr::UNSPECIFIED.into(), 0), true);
+        self.server = Some(server);
         self.engine = Some(engine);
         self.act(host);
     }
@@ -211,8 +238,15 @@ impl Node for Daemon {
 
     fn on_datagram(&mut self, from: HostId, bytes: &[u8], host: &mut Host<'_>) {
         let received = stamp(host.now().clock);
+        if (self.config.deaf.0..self.config.deaf.1).contains(&uptime(host)) {
+            return;
+        }
+        if bytes.first().is_some_and(|first| first & 7 == 3) {
+            self.answer(from, bytes, host);
+            return;
+        }
         let Some(source) = self.source_of(from).filter(|source| self.open.contains(source)) else { return };
-        self.handle(Input::Reply { source, bytes, received, local: Some(OWN.into()) }, host);
+        self.handle(Input::Reply { source, bytes, received, local: Some(self.config.own.into()) }, host);
     }
 
     fn next_timeout(&self) -> Option<MonoTime> {

@@ -20,6 +20,7 @@ mod quality;
 mod rng;
 mod s0_conditions;
 mod s1_settings;
+mod s2_served;
 mod scenario;
 mod server;
 mod shapes;

@@ -82,6 +82,7 @@ impl Server {
             at: now,
             ahead: TimeDelta::from_nanos(if second >= since { lie } else { 0 }),
             ahead_rate: Frequency::ZERO,
+            smoothing: None,
         }
     }
 }

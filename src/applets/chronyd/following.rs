@@ -70,6 +70,7 @@ pub(super) fn settings(args: &Args, config: &Config) -> Settings {
         maxsamples: whole(i.maxsamples),
         rtcsync: config.flags.rtcsync,
         tempcomp: None,
+        smoothing: config.smoothtime,
         refresh: whole(i.refresh),
         drift_interval: config.driftfile.as_ref().map_or(3600, |(_, interval)| *interval),
     }
@@ -126,14 +127,7 @@ pub(super) fn daemon(
     let mut engine = Engine::new(clock::both(), setup);
     engine.manual_mut().enable(config.flags.manual);
     let served_precision = engine.precision();
-    let asking = Asking {
-        addresses: (config.bindacqaddress.v4, config.bindacqaddress.v6),
-        device: config.words.bindacqdevice.clone(),
-        port: u16::try_from(config.integers.acquisitionport).ok(),
-        server_port: port,
-        dscp: serving::binding(config).dscp,
-    };
-    let mut daemon = Daemon::new(engine, server, control, asking)?;
+    let mut daemon = Daemon::new(engine, server, control, asking(config))?;
     let told = Told {
         precision: served_precision,
         growth: config.reals.maxclockerror * 1e-6,
@@ -175,6 +169,17 @@ pub(super) fn daemon(
         daemon.set_dumps(absolute(directory), args.reload);
     }
     Ok(daemon)
+}
+
+/// How servers are asked.
+pub(super) fn asking(config: &Config) -> Asking {
+    Asking {
+        addresses: (config.bindacqaddress.v4, config.bindacqaddress.v6),
+        device: config.words.bindacqdevice.clone(),
+        port: u16::try_from(config.integers.acquisitionport).ok(),
+        server_port: u16::try_from(config.integers.port).unwrap_or(0),
+        dscp: serving::binding(config).dscp,
+    }
 }
 
 /// What `tempcomp` says of the oscillator.
@@ -226,12 +231,13 @@ fn read_drift(config: &Config, life: &Life) -> Option<(f64, f64, String)> {
     read.map(|(frequency, skew)| (frequency, skew, path.clone()))
 }
 
-/// Runs until it ends, and says how.
+/// Runs until it ends, unless it has `ended` already, and says how.
 pub(super) fn run(
     args: &Args,
     config: &Config,
     daemon: &mut Daemon,
     deadline: Option<MonoTime>,
+    ended: Option<Ended>,
     life: &Life,
 ) -> Result<Outcome, Fatal> {
     let once = args.task == Task::OneShot;
@@ -253,8 +259,12 @@ pub(super) fn run(
     };
     let sources = config.sources.iter().filter(|(_, place)| filed(place));
     daemon.set_filed(sources.map(|(source, _)| source.clone()).collect());
-    let ended =
-        daemon.run(Until { deadline, first_update: once, hand_over: false }, &mut log, &mut reader)?;
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            daemon.run(Until { deadline, first_update: once, hand_over: false }, &mut log, &mut reader)?
+        }
+    };
     Ok(match ended {
         Ended::Signal(_) | Ended::Told => Outcome::SUCCESS,
         Ended::GaveUp => Outcome::FAILURE,

@@ -13,6 +13,7 @@ mod args;
 mod commands;
 mod following;
 mod hardware;
+mod initial;
 mod serving;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -357,9 +358,10 @@ fn serve(args: &Args, configured: &Configured, life: &mut Life) -> Result<Outcom
         }
         daemon.set_commands(commands);
     }
-    life.ready()?;
     let deadline = args.timeout.map(|secs| deadline_in(TimeDelta::from_secs(i64::from(secs))));
-    following::run(args, config, &mut daemon, deadline, life)
+    let ended = initial::correct(args, config, &mut daemon, deadline, life)?;
+    life.ready()?;
+    following::run(args, config, &mut daemon, deadline, ended, life)
 }
 
 /// Whether the clock may be set, with the original's lines about it.

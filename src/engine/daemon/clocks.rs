@@ -72,6 +72,7 @@ impl Engine {
             reach_size: source.clock.reach_size(),
             given_up: source.clock.given_up(),
             fresh: source.fresh,
+            senior: None,
             stats: source.clock.register().stats(at, &line),
         })
     }

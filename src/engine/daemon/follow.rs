@@ -41,6 +41,7 @@ impl Engine {
             Some(Jump::Unknown(by)) => {
                 let way = if by.is_negative() { "Backward" } else { "Forward" };
                 self.log(Level::Warning, format!("{way} time jump detected!"));
+                self.forget_smoothing(now);
                 self.restart(now, rng);
             }
         }
@@ -50,6 +51,7 @@ impl Engine {
     /// The machine slept: nobody knows by how much the clock is off.
     pub(super) fn resume(&mut self, now: Now, rng: &mut dyn Rng) {
         self.clock.lose_track(now);
+        self.forget_smoothing(now);
         self.log(Level::Warning, "Forward time jump detected!".to_owned());
         self.restart(now, rng);
     }
@@ -57,7 +59,9 @@ impl Engine {
     /// The clock was not updated for so long that an average of its frequency is better than the last one.
     pub(super) fn fall_back(&mut self, now: Now) {
         if let Some(frequency) = self.fallback.timer(now.mono) {
+            let before = self.timeline().line();
             self.clock.set_initial_rate(now, -frequency);
+            self.smooth(now, before);
             self.lose(now);
         }
     }
@@ -142,6 +146,7 @@ impl Engine {
                 reach_size: facts.reach_size,
                 given_up: facts.given_up,
                 fresh: source.fresh,
+                senior: facts.last.and_then(|packet| senior(facts.address.ip(), packet.local?)),
                 stats: source.association.register().stats(at, &line),
             }
         });
@@ -269,7 +274,8 @@ impl Engine {
         let free = self.timeline().free(now.clock);
         let Some(manner) = self.manner(now, used.is_some()).filter(|_| !self.gave_up) else { return };
         let Some(estimate) = self.bank.estimate(free) else { return };
-        let line = steer::follow(&estimate, self.timeline().line().rate, self.clock.limits());
+        let before = self.timeline().line();
+        let line = steer::follow(&estimate, before.rate, self.clock.limits());
         let remaining = self.timeline().remaining(now.clock);
         let applied = self.clock.follow(now, line, &manner, self.reference.updates());
         let (change, stepped) = match applied {
@@ -296,8 +302,14 @@ impl Engine {
             }
         };
         self.untold += change;
+        if stepped.is_some() {
+            self.forget_smoothing(now);
+        } else {
+            self.smooth(now, before);
+        }
         if let Some(used) = used {
             let skew = SKEW * estimate.rate_sd;
+            self.consider_smoothing(now, skew);
             let residual = line.rate - estimate.line.rate;
             self.tell(now, used, &estimate_facts(estimate.offset_sd, skew, residual, remaining), rng);
         }
@@ -591,6 +603,11 @@ struct EstimateFacts {
 
 fn estimate_facts(offset_sd: f64, skew: f64, residual: f64, remaining: f64) -> EstimateFacts {
     EstimateFacts { offset_sd, skew, residual, remaining }
+}
+
+/// The reference ID of a source, where it is smaller than ours.
+fn senior(source: IpAddr, own: IpAddr) -> Option<RefId> {
+    Some(refid_of(source)).filter(|refid| refid.to_bits() < refid_of(own).to_bits())
 }
 
 /// The reference ID that stands for an address (RFC 5905 §7.3).

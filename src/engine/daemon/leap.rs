@@ -113,11 +113,13 @@ impl Engine {
             match mode {
                 LeapSecondMode::Step if self.clock.is_controlled() => {
                     self.clock.step_with_utc(now, coming.by);
+                    self.forget_smoothing(now);
                     self.leap_done(coming.by);
                     self.log(Level::Warning, "System clock was stepped for leap second".to_owned());
                 }
                 LeapSecondMode::Slew if self.clock.is_controlled() => {
                     self.clock.shift_line(coming.by);
+                    self.smooth_leap(now, coming.by);
                     self.leap_done(coming.by);
                     self.log(Level::Warning, "Adjusting system clock for leap second".to_owned());
                     if let Some(manner) = self.manner(now, false) {
@@ -152,6 +154,7 @@ impl Engine {
         let is_it = expected.is_some_and(|coming| (by - coming.by).abs() < ALIKE);
         if is_it {
             self.clock.shift_line(by);
+            self.forget_smoothing(now);
             self.leap_done(by);
         }
         is_it

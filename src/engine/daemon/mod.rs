@@ -13,6 +13,7 @@ mod follow;
 mod leap;
 mod names;
 mod requests;
+mod smooth;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -20,7 +21,7 @@ use std::net::{IpAddr, SocketAddr};
 pub use self::clocks::{ClockReading, ClockSource};
 pub use self::dump::{DumpedSample, SourceDump};
 pub use self::names::Family;
-pub use self::requests::{Listed, Settime};
+pub use self::requests::{Correction, Listed, Settime};
 use super::association::{
     Association, Broadcaster, Change, Context, Effect, Event, Host, Notice, Port, Stamp, Start, Token,
 };
@@ -37,6 +38,7 @@ use super::reference::{Reference, Tracking};
 use super::rng::Rng;
 use super::selection::{self, Candidate, Decision, Selection, Status};
 use super::server::Snapshot;
+use super::smoothing::Smoothing;
 use super::timeline::{KernelRate, Line, Timeline};
 use crate::auth::KeyRing;
 use crate::types::{Frequency, Leap, LogInterval, MonoTime, Now, RefId, TimeDelta, Timestamp};
@@ -254,6 +256,8 @@ pub struct Engine {
     clocks: BTreeMap<SourceId, ClockSource>,
     names: Names,
     fallback: Fallback,
+    /// `smoothtime`.
+    smoothing: Option<Smoothing>,
     leaps: leap::Leaps,
     /// Whether the bank was fed by reference clocks last.
     by_clock: bool,
@@ -304,6 +308,7 @@ impl Engine {
             clocks: BTreeMap::new(),
             leaps: leap::Leaps::default(),
             fallback: Fallback::new(setup.settings.fallbackdrift),
+            smoothing: setup.settings.smoothing.map(|options| Smoothing::new(&options, now.mono)),
             by_clock: false,
             names: Names::new(TimeDelta::from_secs_f64(f64::from(setup.settings.refresh))),
             keys: setup.keys,
@@ -500,7 +505,7 @@ impl Engine {
         self.reference.updates()
     }
 
-    /// What the server says about us.
+    /// What is known of our time; [`Self::served`] is what clients are told of it.
     pub fn snapshot(&self, now: Now) -> Snapshot {
         let timeline = self.timeline();
         let of_reference = self.reference.snapshot(timeline.estimated(now.clock), now.mono, self.precision);
@@ -631,8 +636,12 @@ impl Engine {
     }
 
     fn broadcast(&mut self, now: Now, rng: &mut dyn Rng) {
+        if !self.broadcasts.iter().any(|broadcaster| broadcaster.next_timeout() <= now.mono) {
+            return;
+        }
         let timeline = self.clock.timeline();
-        let (keys, host, earliest) = (&self.keys, &self.host, now.mono);
+        let host = &Host { snapshot: self.served(now), ..self.host.clone() };
+        let (keys, earliest) = (&self.keys, now.mono);
         let mut context = Context { now, timeline, keys, host, earliest, rng };
         for broadcaster in &mut self.broadcasts {
             if let Some((to, _, bytes)) = broadcaster.timer(&mut context) {

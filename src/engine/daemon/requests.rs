@@ -36,6 +36,18 @@ impl Listed<'_> {
 /// How a correction by hand is slewed while nothing is known of the clock: as if it were known to a millisecond.
 const BY_HAND: Manner = Manner { offset_sd: 1e-3, rate_sd: 1e-6, interval: 64.0, counts: false };
 
+/// An offset is slewed away as fast as `maxslewrate` allows.
+const AT_ONCE: Manner = Manner { offset_sd: 1e-9, ..BY_HAND };
+
+/// What `initstepslew` does to the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Correction {
+    /// It is stepped.
+    Step,
+    /// It is slewed, as fast as `maxslewrate` allows.
+    Slew,
+}
+
 /// What a typed time did.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settime {
@@ -199,6 +211,7 @@ impl Engine {
             return false;
         }
         let delta = self.clock.step(now);
+        self.forget_smoothing(now);
         self.log(Level::Warning, format!("System clock was stepped by {:.6} seconds", delta.as_secs_f64()));
         self.flush_clock();
         true
@@ -223,8 +236,28 @@ impl Engine {
         let manner = self.manner(now, false).unwrap_or(BY_HAND);
         let free = self.timeline().free(now.clock);
         let line = self.timeline().line();
-        let line = Line { at: free, offset: line.offset_at(free).plus(offset), rate: line.rate - rate };
-        self.clock.set_line(now, line, &manner);
+        let told = Line { at: free, offset: line.offset_at(free).plus(offset), rate: line.rate - rate };
+        self.clock.set_line(now, told, &manner);
+        self.smooth(now, line);
+        self.flush_clock();
+    }
+
+    /// Before the first update: the clock was found to lack `offset` s.
+    pub fn correct_at_start(&mut self, now: Now, offset: f64, correction: Correction) {
+        if !offset.is_finite() {
+            return;
+        }
+        let free = self.timeline().free(now.clock);
+        let line = self.timeline().line();
+        let told = Line { at: free, offset: line.offset_at(free).plus(offset), ..line };
+        self.clock.set_line(now, told, &AT_ONCE);
+        match correction {
+            Correction::Slew => {}
+            Correction::Step if self.clock.is_controlled() => {
+                self.clock.step(now);
+            }
+            Correction::Step => self.log(Level::Warning, "Could not step system clock".to_owned()),
+        }
         self.flush_clock();
     }
 
@@ -275,8 +308,9 @@ impl Engine {
         let line = Line { rate: self.clock.limits().bound(told.rate), ..told };
         let manner = Manner { counts: true, ..self.manner(now, true).unwrap_or(BY_HAND) };
         match self.clock.follow(now, line, &manner, self.reference.updates()) {
-            Applied::Slewed(_) => {}
+            Applied::Slewed(_) => self.smooth(now, before),
             Applied::Stepped(_, delta) => {
+                self.forget_smoothing(now);
                 let secs = delta.as_secs_f64();
                 self.log(Level::Warning, format!("System clock was stepped by {secs:.6} seconds"));
             }

@@ -24,6 +24,7 @@ fn source(id: u32, offset: f64, distance: f64) -> Candidate {
         reach_size: 8,
         given_up: false,
         fresh: true,
+        senior: None,
         stats: Some(Stats {
             low: offset - distance,
             high: offset + distance,
