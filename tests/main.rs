@@ -7,6 +7,7 @@ mod asked;
 #[path = "fuzz/bodies.rs"]
 mod bodies;
 mod compat;
+mod effects;
 mod generated;
 mod packets;
 mod props;

@@ -28,7 +28,7 @@ use super::random::KernelRng;
 use super::rtc_keeper::RtcKeeper;
 use super::server::Server;
 use super::statlog::StatLog;
-use crate::engine::daemon::{Engine, Input, Level, Lookup, NameId};
+use crate::engine::daemon::{Correction, Engine, Input, Level, Lookup, NameId};
 use crate::engine::options::Source;
 use crate::engine::record::Record;
 use crate::engine::timeline::KernelRate;
@@ -235,7 +235,7 @@ impl Daemon {
     }
 
     /// The clock was found to lack `offset` s before anything else began: put right before this returns.
-    pub fn correct_at_start(&mut self, offset: f64, correction: engine::Correction) {
+    pub fn correct_at_start(&mut self, offset: f64, correction: Correction) {
         self.engine.correct_at_start(clock::both(), offset, correction);
         self.set_clock();
     }

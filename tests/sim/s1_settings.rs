@@ -131,6 +131,29 @@ fn s110_minsamples_keeps_old_ones() {
 }
 
 #[test]
+fn s219_minsamples_of_all_sources_keeps_old_ones() {
+    let wandering = |count| {
+        let oscillator = OscillatorSpec { rate: 20e-6, wander: 1e-7, ..OscillatorSpec::default() };
+        let scenario = set(|settings| settings.minsamples = count);
+        kept(&Scenario { oscillator, ..scenario }.follow())
+    };
+    assert!(wandering(40) >= 40 && wandering(6) < 30);
+}
+
+#[test]
+fn s122_copy_shows_the_source_s_own_stratum_and_reference() {
+    let served = |options| {
+        let run = with(options).until(100);
+        let now = run.world.clock(0).now();
+        let snapshot = run.daemon().engine().snapshot(now);
+        (snapshot.stratum.get(), snapshot.refid.to_bits())
+    };
+    assert_eq!(served(""), (2, 0x0A00_0001));
+    // the refid of that server is told as 10.0.0.1 too: only the stratum tells the two apart there
+    assert_eq!(served("copy"), (1, 0x0A00_0001));
+}
+
+#[test]
 fn s111_presend_asks_twice() {
     let (twice, once) = (with("presend 6").follow().requests(1), with("").follow().requests(1));
     assert!(twice * 10 > once * 17, "{twice} {once}");
