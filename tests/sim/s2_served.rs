@@ -34,7 +34,7 @@ fn two_orphans(orphan: bool, deaf: (i64, i64)) -> World {
     let mut world = World::default();
     let conduct = Conduct { silent: (3600, i64::MAX), ..honest() };
     world.add(Clock::perfect(), Box::new(Server::new(conduct, 0x4750_5300)), Stream::new(1, 1));
-    for (host, other, rate) in [(1, 2, 10e-6), (2, 1, -15e-6)] {
+    for (host, other, rate) in [(1_u8, 2, 10e-6), (2, 1, -15e-6)] {
         let source = |name: HostId, kind| {
             let mut source = Source::new(kind, &format!("10.0.0.{name}"));
             (source.minpoll, source.maxpoll, source.flags.iburst) = (6, 6, true);
@@ -46,13 +46,13 @@ fn two_orphans(orphan: bool, deaf: (i64, i64)) -> World {
             precision: 1e-7,
             drift: None,
             refuses_from: i64::MAX,
-            own: [10, 0, 0, u8::try_from(host).unwrap()],
+            own: [10, 0, 0, host],
             deaf: if host == 1 { deaf } else { (0, 0) },
         });
         let oscillator = OscillatorSpec { rate, wander: 1e-9, ..OscillatorSpec::default() };
         let metrics = Metrics::new(0, (0, 0), 1e-3, 0);
-        let clock = Clock::new(0.0, oscillator, Stream::new(1, u64::from(host as u8)), metrics);
-        world.add(clock, Box::new(daemon), Stream::new(1, 100 + host as u64));
+        let clock = Clock::new(0.0, oscillator, Stream::new(1, u64::from(host)), metrics);
+        world.add(clock, Box::new(daemon), Stream::new(1, 100 + u64::from(host)));
     }
     for (from, to) in [(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)] {
         let delays = vec![Delay::Fixed(100e-6), Delay::Exponential(50e-6)];

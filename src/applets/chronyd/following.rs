@@ -112,7 +112,6 @@ pub(super) fn daemon(
     }
     let knows_frequency = drift.is_some();
     let clockprecision = config.reals.clockprecision;
-    let port = u16::try_from(config.integers.port).unwrap_or(0);
     let setup = Setup {
         settings: Settings { tempcomp: temperature_model(config)?, ..settings(args, config) },
         controlled: controls,

@@ -105,7 +105,7 @@ fn measuring(args: &Args, config: &Config, daemon: &Daemon) -> Result<Daemon, Fa
         setting: KernelRate::NOMINAL,
         drift: None,
         precision: clock::precision(),
-        serving: None,
+        serving: Vec::new(),
         released: crate::applets::RELEASED,
         start: Start::AtOnce,
         keys: daemon.engine().keys().clone(),
