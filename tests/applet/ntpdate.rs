@@ -399,6 +399,13 @@ fn adjusting_without_permission_says_so() {
 
 #[test]
 fn signals_before_the_adjustment_leave_the_clock_alone() {
+    // a shell's job in the background has SIGINT ignored, and so would its children
+    // SAFETY: the default runs no code of ours.
+    #[expect(unsafe_code, reason = "there is no safe wrapper for signal")]
+    unsafe {
+        nix::sys::signal::signal(nix::sys::signal::Signal::SIGINT, nix::sys::signal::SigHandler::SigDfl)
+    }
+    .unwrap();
     for (name, number) in [("-INT", 2), ("-TERM", 15)] {
         let fake = Fake::start(Box::new(|_, _| Vec::new()));
         let mut ntpdate = command("ntpdate");
