@@ -1,14 +1,19 @@
 //! The daemon's whole core under a made-up story.
 
+#[path = "engine_asks.rs"]
+mod asks;
+
 use std::net::{IpAddr, SocketAddr};
 
 use ntpbox::auth::{Dialect, KeyRing};
 use ntpbox::engine::association::{Stamp, Stamper, Start, Token};
 use ntpbox::engine::clock::ClockCommand;
-use ntpbox::engine::daemon::{Action, Engine, Input, Setup};
+use ntpbox::engine::daemon::{Action, Engine, Input, NameId, Setup};
+use ntpbox::engine::manual::Manual;
 use ntpbox::engine::measurement::SourceId;
-use ntpbox::engine::options::{Kind, Settings, Smoothing, Source};
+use ntpbox::engine::options::{Kind, LeapSecondMode, Settings, Smoothing, Source};
 use ntpbox::engine::rng::SplitMix;
+use ntpbox::engine::tempcomp::TempComp;
 use ntpbox::engine::timeline::KernelRate;
 use ntpbox::types::{MonoTime, Now, NtpTimestamp, Secs, TimeDelta, Timestamp};
 
@@ -34,9 +39,13 @@ struct Story {
     now: Now,
     setting: KernelRate,
     sent: Vec<Sent>,
+    /// Names that are being looked up.
+    asked: Vec<NameId>,
     /// What the servers' time is ahead of ours, ns; each has a part of its own.
     ahead: i64,
     added: u8,
+    names: u8,
+    clocks: u8,
     /// The kernel does not do what it is told.
     refusing: bool,
 }
@@ -69,8 +78,26 @@ impl Story {
             },
         );
         let setting = KernelRate::NOMINAL;
-        let (sent, ahead, added, refusing) = (Vec::new(), 0, 0, false);
-        let mut story = Self { rng, engine, now, setting, sent, ahead, added, refusing };
+        let mut story = Self {
+            rng,
+            engine,
+            now,
+            setting,
+            sent: Vec::new(),
+            asked: Vec::new(),
+            ahead: 0,
+            added: 0,
+            names: 0,
+            clocks: 0,
+            refusing: false,
+        };
+        *story.engine.manual_mut() = Manual::new(first[0] & 4 != 0);
+        if first[0] & 8 != 0 {
+            story.engine.set_local(Some(asks::local(first[3])));
+        }
+        if first[0] & 16 != 0 {
+            story.add_clock(first[2]);
+        }
         for _ in 0..=first[0] & 3 {
             story.add(first[3]);
         }
@@ -203,7 +230,8 @@ impl Story {
                 }
             }
             13 | 14 => self.disturb(arg),
-            _ => self.ask(arg),
+            15 => self.ask(arg),
+            _ => return self.ask_more(op, arg, rest),
         }
         rest
     }
@@ -228,11 +256,11 @@ impl Story {
                 Action::Drift(frequency, skew) => {
                     assert!(frequency.abs() <= 1.1e6 * MAX_RATE && skew.is_finite() && skew >= 0.0);
                 }
-                Action::Broadcast { .. }
-                | Action::Close(_)
-                | Action::Resolve { .. }
-                | Action::Record(_)
-                | Action::GiveUp => {}
+                Action::Resolve { name, host, .. } => {
+                    assert!(host.ends_with(".test") && !self.asked.contains(&name), "{host} again");
+                    self.asked.push(name);
+                }
+                Action::Broadcast { .. } | Action::Close(_) | Action::Record(_) | Action::GiveUp => {}
             }
         }
     }
@@ -284,6 +312,7 @@ impl Story {
             let facts = source.association.facts();
             assert!(facts.score.is_finite() && engine.shown(id).score.is_finite());
         }
+        self.check_more();
     }
 }
 
@@ -300,6 +329,17 @@ fn settings(first: [u8; 4]) -> Settings {
         maxsamples: if bit(5) { u32::from(first[3] & 7) } else { default.maxsamples },
         corrtimeratio: if bit(6) { f64::from(first[3]) / 8.0 } else { default.corrtimeratio },
         rtcsync: bit(7),
+        tempcomp: (first[0] & 32 != 0).then(|| {
+            let k = [f64::from(first[2]) * 0.1 - 12.8, f64::from(first[3]) * 1e-4, 1e-9];
+            TempComp::Quadratic { t0: 26_000.0, k }
+        }),
+        leapsecmode: [
+            LeapSecondMode::System,
+            LeapSecondMode::Slew,
+            LeapSecondMode::Step,
+            LeapSecondMode::Ignore,
+        ][usize::from(first[0] >> 6)],
+        refresh: if first[1] & 32 == 0 { default.refresh } else { u32::from(first[2]) << 4 },
         smoothing: (first[1] & 8 != 0).then(|| Smoothing {
             max_freq: f64::from(first[3]) * 10.0,
             max_wander: f64::from(first[2]) / 16.0,
@@ -315,7 +355,7 @@ pub(crate) fn engine(data: &[u8]) {
     let mut story = Story::new(*first);
     story.drain();
     while let Some(([op, arg], next)) = rest.split_first_chunk::<2>() {
-        rest = story.step(op % 16, *arg, next);
+        rest = story.step(op % 32, *arg, next);
         story.drain();
         story.check();
     }
