@@ -6,6 +6,7 @@ mod incoming;
 mod keeping;
 mod outgoing;
 mod telling;
+mod watching;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use self::keeping::Sensor;
 use self::outgoing::chrony_drift;
 pub use self::outgoing::parse_drift;
 pub use self::telling::kernel_setting;
+use self::watching::look;
 pub use super::asking::Asking;
 use super::asking::Requests;
 use super::clocks::{Clocks, Device};
@@ -29,6 +31,7 @@ use super::rtc_keeper::RtcKeeper;
 use super::server::Server;
 use super::statlog::StatLog;
 use crate::engine::daemon::{Correction, Engine, Input, Level, Lookup, NameId};
+use crate::engine::interference::Watch;
 use crate::engine::options::Source;
 use crate::engine::record::Record;
 use crate::engine::timeline::KernelRate;
@@ -114,6 +117,8 @@ pub struct Daemon {
     refused: bool,
     /// The rate that it granted last.
     granted: KernelRate,
+    /// Whether somebody else sets it too; `None`: it is not ours, or cannot be seen.
+    watch: Option<Watch>,
     drift_failed: bool,
     gave_up: bool,
     stepped: bool,
@@ -133,6 +138,7 @@ impl Daemon {
         asking: Asking,
     ) -> Result<Self, SysError> {
         let granted = engine.timeline().setting();
+        let watch = control.as_ref().and_then(|_| look()).map(Watch::new);
         Ok(Self {
             engine,
             server,
@@ -156,6 +162,7 @@ impl Daemon {
             sensor: None,
             rng: KernelRng::default(),
             refused: false,
+            watch,
             granted,
             drift_failed: false,
             gave_up: false,
@@ -360,6 +367,7 @@ impl Daemon {
             self.asleep = asleep;
             self.hand(Input::Suspended);
         }
+        self.watch_rate();
         self.read_leap_seconds();
         self.watch_rtc(log);
         self.read_temperature();

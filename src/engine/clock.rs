@@ -189,6 +189,12 @@ impl Clock {
         self.last = now;
     }
 
+    /// Somebody else set the rate, which has moved the clock by `moved` until now.
+    pub fn interfered(&mut self, now: Now, setting: KernelRate, moved: TimeDelta) {
+        self.timeline.stepped(now.clock - moved, moved);
+        self.timeline.rate_set(now.clock, setting);
+    }
+
     /// The estimate goes along with the clock: it keeps its rate and what was still to be slewed.
     fn rebase(&mut self, now: Now, jumped: TimeDelta) {
         let remaining = self.timeline.remaining(now.clock - jumped);

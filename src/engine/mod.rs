@@ -7,6 +7,7 @@ pub mod clients;
 pub mod clock;
 pub mod daemon;
 pub mod fallback;
+pub mod interference;
 pub mod interleave;
 pub mod leap;
 pub mod manual;

@@ -203,6 +203,23 @@ impl ClockControl {
     }
 }
 
+/// What the kernel's clock is set to: µs per tick, 2⁻¹⁶ ppm (> 0 speeds it up), and whether it is slewed as well, by the kernel's
+/// PLL or by `adjtime`. Needs no privilege.
+///
+/// # Errors
+/// `adjtimex`: ENOSYS or EPERM in a sandbox.
+pub fn registers() -> Result<(i32, i32, bool), SysError> {
+    let mut t = empty_timex();
+    t.modes = ADJ_OFFSET_SS_READ;
+    adjust(&mut t)?;
+    // the answer to that question has the PLL's status, and in place of its offset what adjtime has left to do
+    let slewing = t.offset != 0 || t.status & libc::STA_PLL != 0;
+    let number = |value: i64| i32::try_from(value).unwrap_or(i32::MAX);
+    Ok((number(t.tick), number(t.freq), slewing))
+}
+
+/// Reads what `adjtime` has left to do.
+const ADJ_OFFSET_SS_READ: u32 = 0xa001;
 /// The old `adjtime` slew in `adjtimex`'s terms (0x8001).
 const ADJ_OFFSET_SINGLESHOT: u32 = 0x8001;
 

@@ -4,11 +4,13 @@ use std::net::IpAddr;
 
 use ntpbox::engine::association::Change;
 use ntpbox::engine::daemon::{ClockReading, Correction, Input, Listed, Lookup, NameId};
+use ntpbox::engine::interference::Interference;
 use ntpbox::engine::leap::LeapTable;
 use ntpbox::engine::measurement::SourceId;
 use ntpbox::engine::options::{Kind, Local, Source};
 use ntpbox::engine::refclock::Options;
 use ntpbox::engine::selection;
+use ntpbox::engine::timeline::KernelRate;
 use ntpbox::types::{Leap, Now, RefId, TimeDelta, Timestamp};
 
 use super::Story;
@@ -200,13 +202,19 @@ impl Story {
 
     fn ask_rarely(&mut self, arg: u8) {
         let size = (f64::from(arg) - 128.0) * f64::from(1_u32 << (arg % 16)) * 1e-6;
-        match arg & 3 {
-            0 => self.engine.correct_at_start(
+        match arg & 7 {
+            5 | 6 => {
+                let freq = (i32::from(arg) - 128) << (arg % 18);
+                let setting = KernelRate { tick: 9000 + i32::from(arg) * 7, freq };
+                let moved = TimeDelta::from_secs_f64(size).filter(|_| arg & 8 == 0);
+                self.handle(Input::Interference(Interference { setting, moved }));
+            }
+            0 | 4 => self.engine.correct_at_start(
                 self.now,
                 size,
-                if arg & 4 == 0 { Correction::Slew } else { Correction::Step },
+                if arg & 8 == 0 { Correction::Slew } else { Correction::Step },
             ),
-            1 => {
+            1 | 7 => {
                 // a leap second at the end of today, where a day can have one
                 let list =
                     format!("{} 37\n{} 38\n#@ {}\n", 3_692_217_600_u64, 4_007_750_400_u64, u64::MAX >> 24);

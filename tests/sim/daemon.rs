@@ -8,6 +8,7 @@ use ntpbox::engine::access::Network;
 use ntpbox::engine::association::{Stamp, Stamper, Start};
 use ntpbox::engine::clock::ClockCommand;
 use ntpbox::engine::daemon::{Action, Engine, Input, Setup};
+use ntpbox::engine::interference::Watch;
 use ntpbox::engine::measurement::SourceId;
 use ntpbox::engine::options::{Settings, Source};
 use ntpbox::engine::record::Record;
@@ -46,6 +47,7 @@ pub(crate) struct Daemon {
     /// Sources with an open socket: what comes to a closed one is lost.
     open: BTreeSet<SourceId>,
     setting: KernelRate,
+    watch: Option<Watch>,
     /// What was logged, with the second of the uptime.
     pub(crate) log: Vec<String>,
     /// Size and number of the steps.
@@ -101,6 +103,7 @@ impl Daemon {
             hosts: BTreeMap::new(),
             open: BTreeSet::new(),
             setting: KernelRate::NOMINAL,
+            watch: None,
             log: Vec::new(),
             steps: Vec::new(),
             fastest: 0.0,
@@ -128,6 +131,18 @@ impl Daemon {
     }
 
     fn handle(&mut self, input: Input<'_>, host: &mut Host<'_>) {
+        let Some(engine) = &mut self.engine else { return };
+        if let Some(found) = self.watch.as_mut().and_then(|watch| watch.look(host.look())) {
+            engine.handle(host.now(), Input::Interference(found), host.rng);
+            return self.act_and_handle(input, host);
+        }
+        engine.handle(host.now(), input, host.rng);
+        self.act(host);
+    }
+
+    /// What the engine wants done is done before the next input.
+    fn act_and_handle(&mut self, input: Input<'_>, host: &mut Host<'_>) {
+        self.act(host);
         let Some(engine) = &mut self.engine else { return };
         engine.handle(host.now(), input, host.rng);
         self.act(host);
@@ -162,6 +177,9 @@ impl Daemon {
                 Action::Clock(ClockCommand::SetRate(setting)) => {
                     self.setting = setting;
                     let rate = host.set_rate(setting.rate());
+                    if let Some(watch) = &mut self.watch {
+                        watch.commanded(host.look());
+                    }
                     self.fastest = self.fastest.max(rate.abs());
                     assert!(
                         (rate - setting.rate()).abs() < 1e-15,
@@ -228,6 +246,7 @@ impl Node for Daemon {
         let mut server = server::Server::new(Remembering::default(), engine.precision(), host.rng);
         server.access.set(Network::new(Ipv4Addr::UNSPECIFIED.into(), 0), true);
         self.server = Some(server);
+        self.watch = Some(Watch::new(host.look()));
         self.engine = Some(engine);
         self.act(host);
     }

@@ -121,6 +121,8 @@ pub(crate) struct Clock {
     run: f64,
     /// Sum of all steps, ns: what CLOCK_MONOTONIC does not have.
     stepped: i64,
+    /// The oscillator by itself − true time, s.
+    bare: f64,
     /// `None`: it is true time.
     oscillator: Option<Oscillator>,
     /// Rate of the oscillator in this second, rate that the kernel adds, and both together.
@@ -138,6 +140,7 @@ impl Clock {
             at: TrueTime::at(0),
             run: 0.0,
             stepped: 0,
+            bare: 0.0,
             oscillator: None,
             free_rate: 0.0,
             kernel_rate: 0.0,
@@ -165,12 +168,14 @@ impl Clock {
         if let Some(oscillator) = &mut self.oscillator {
             while self.at.second < to.second {
                 self.run += (1.0 - self.at.fraction) * self.total_rate;
+                self.bare += (1.0 - self.at.fraction) * self.free_rate;
                 self.at = TrueTime::at(self.at.second + 1);
                 self.metrics.sample(self.at.second, self.run + self.stepped as f64 * 1e-9, self.total_rate);
                 self.free_rate = oscillator.rate(self.at.second);
                 self.total_rate = self.free_rate + self.kernel_rate + self.free_rate * self.kernel_rate;
             }
             self.run += (to.fraction - self.at.fraction) * self.total_rate;
+            self.bare += (to.fraction - self.at.fraction) * self.free_rate;
         }
         self.at = to;
     }
@@ -182,6 +187,17 @@ impl Clock {
             clock: Timestamp::from_nanos(EPOCH + self.stepped + run),
             mono: MonoTime::from_nanos(UPTIME + run),
         }
+    }
+
+    /// What CLOCK_MONOTONIC_RAW reads: the oscillator that nobody adjusts.
+    pub(crate) fn raw(&self) -> MonoTime {
+        let part = ((self.at.fraction + self.bare) * 1e9).floor() as i64;
+        MonoTime::from_nanos(UPTIME + self.at.second * 1_000_000_000 + part)
+    }
+
+    /// What `adjtimex` says of the rate, s/s.
+    pub(crate) fn kernel_rate(&self) -> f64 {
+        self.kernel_rate
     }
 
     /// ns of the reading beyond the true second.

@@ -244,3 +244,30 @@ fn s020_an_absurd_server_has_no_effect() {
         assert_eq!((run.selected().as_str(), run.daemon().engine().updates()), (selected, 0), "{root:?}");
     }
 }
+
+#[test]
+fn s021_a_rate_that_somebody_else_sets_is_noticed_and_undone() {
+    for (more, polls) in [(100e-6, (6, 6)), (-100e-6, (6, 10)), (2000e-6, (6, 6)), (-0.02, (4, 4))] {
+        let quiet = Scenario { polls, quiet_from: 5001, ..quick() };
+        let run = Scenario { foreign_rate: Some((5000, more)), ..quiet.clone() }.follow();
+        assert_eq!(
+            run.daemon().said("System clock interference detected (another NTP client?)"),
+            1,
+            "{more}"
+        );
+        assert_eq!((run.daemon().said("time jump"), run.daemon().steps.len()), (0, 0), "{more}");
+        // it runs away until it is seen, and comes back by itself
+        let wait = f64::from(1 << polls.1);
+        let clean = quiet.follow();
+        assert!(
+            run.max_offset() < more.abs() * wait * 1.1 + clean.max_offset(),
+            "{more}: {}",
+            run.max_offset()
+        );
+        assert!(run.synced_at() < 2500, "{more}: {}", run.synced_at());
+        assert!(run.error().abs() < clean.error().abs() + 5e-5, "{more}: {} {}", run.error(), clean.error());
+        assert_eq!(run.selected(), "*");
+        // no measurement was lost for it
+        assert!(run.daemon().samples + 3 >= clean.daemon().samples, "{more}");
+    }
+}

@@ -59,6 +59,8 @@ pub(crate) struct Scenario {
     pub(crate) contact: Option<(f64, f64)>,
     /// When somebody steps the clock, and by how many ns.
     pub(crate) foreign_step: Option<(i64, i64)>,
+    /// When somebody adds to the rate of the clock, and how much, s/s.
+    pub(crate) foreign_rate: Option<(i64, f64)>,
     /// log2 s.
     pub(crate) polls: (i32, i32),
     pub(crate) iburst: bool,
@@ -89,6 +91,7 @@ impl Default for Scenario {
             duplication: 0.0,
             contact: None,
             foreign_step: None,
+            foreign_rate: None,
             polls: (6, 10),
             iburst: false,
             settings: Settings::default(),
@@ -125,6 +128,9 @@ impl Scenario {
         }
         if let Some((second, nanos)) = self.foreign_step {
             world.step_at(second, CLIENT, nanos);
+        }
+        if let Some((second, more)) = self.foreign_rate {
+            world.rate_at(second, CLIENT, more);
         }
         world
     }

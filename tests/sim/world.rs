@@ -7,6 +7,8 @@ use std::any::Any;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap};
 
+use ntpbox::engine::interference::Look;
+use ntpbox::engine::timeline::KernelRate;
 use ntpbox::types::{MonoTime, Now, TimeDelta};
 
 use super::host::{Clock, TrueTime};
@@ -50,6 +52,12 @@ impl Host<'_> {
         self.clock.now()
     }
 
+    /// How the kernel's clock stands.
+    pub(crate) fn look(&self) -> Look {
+        let setting = KernelRate::nearest(self.clock.kernel_rate());
+        Look { mono: self.now().mono, raw: self.clock.raw(), setting, slewing: false }
+    }
+
     /// Sends a packet, now.
     pub(crate) fn send(&mut self, to: HostId, bytes: Vec<u8>) {
         self.outgoing.push((to, bytes));
@@ -81,6 +89,11 @@ enum Event {
     Step {
         host: HostId,
         nanos: i64,
+    },
+    /// Somebody else sets its rate, to so much more, s/s.
+    Rate {
+        host: HostId,
+        more: f64,
     },
 }
 
@@ -160,6 +173,11 @@ impl World {
         self.push(TrueTime::at(second), Event::Step { host, nanos });
     }
 
+    /// At this second somebody adds to the rate of a host's clock, s/s.
+    pub(crate) fn rate_at(&mut self, second: i64, host: HostId, more: f64) {
+        self.push(TrueTime::at(second), Event::Rate { host, more });
+    }
+
     /// Lets the world go on until this second.
     pub(crate) fn run(&mut self, until: i64) {
         let end = TrueTime::at(until);
@@ -180,6 +198,11 @@ impl World {
                 Event::Wake { host, generation } => self.wake(host, generation, at),
                 Event::Step { host, nanos } => {
                     self.with_node(host, at, |_, host| host.step(TimeDelta::from_nanos(nanos)));
+                }
+                Event::Rate { host, more } => {
+                    self.with_node(host, at, |_, host| {
+                        host.set_rate(host.clock.kernel_rate() + more);
+                    });
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::watching::accepted_now;
 use super::{Daemon, LOOKUPS, Log};
 use crate::engine::association::{Port, Stamp, Stamper, Token};
 use crate::engine::clock::ClockCommand;
@@ -79,7 +80,11 @@ impl Daemon {
     pub(super) fn command(&mut self, command: &ClockCommand) {
         let Some(control) = &self.control else { return };
         let done = match command {
-            ClockCommand::SetRate(setting) => control.set_rate(setting.tick, setting.freq).map(drop),
+            ClockCommand::SetRate(setting) => control.set_rate(setting.tick, setting.freq).map(|accepted| {
+                if let Some(watch) = &mut self.watch {
+                    watch.commanded(accepted_now(accepted));
+                }
+            }),
             ClockCommand::Step(delta) => {
                 self.stepped = true;
                 control.step(*delta)

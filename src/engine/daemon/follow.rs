@@ -9,6 +9,7 @@ use super::{
 use crate::auth::refid_of_ipv6;
 use crate::engine::bank::{Verdict, steer};
 use crate::engine::clock::{Applied, Manner};
+use crate::engine::interference::Interference;
 use crate::engine::record;
 use crate::engine::reference::Update;
 use crate::engine::selection::{Decision, Message, Outcome, Status};
@@ -54,6 +55,28 @@ impl Engine {
         self.forget_smoothing(now);
         self.log(Level::Warning, "Forward time jump detected!".to_owned());
         self.restart(now, rng);
+    }
+
+    /// Somebody else set the rate of the kernel's clock. What that did is a correction like any other; our own rate is set again.
+    pub(super) fn interfered(&mut self, now: Now, found: Interference, rng: &mut dyn Rng) {
+        if !self.clock.is_controlled() {
+            return;
+        }
+        self.log(Level::Warning, "System clock interference detected (another NTP client?)".to_owned());
+        match found.moved {
+            Some(moved) => self.clock.interfered(now, found.setting, moved),
+            None => {
+                self.clock.lose_track(now);
+                self.clock.interfered(now, found.setting, TimeDelta::ZERO);
+                self.forget_smoothing(now);
+                self.restart(now, rng);
+            }
+        }
+        match self.manner(now, false) {
+            Some(manner) => self.clock.slew(now, &manner),
+            None => self.clock.settle(now),
+        }
+        self.tell_kernel(now);
     }
 
     /// The clock was not updated for so long that an average of its frequency is better than the last one.

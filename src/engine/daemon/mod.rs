@@ -28,6 +28,7 @@ use super::association::{
 use super::bank::Bank;
 use super::clock::{Clock, ClockCommand, Jump, Manner};
 use super::fallback::Fallback;
+use super::interference::Interference;
 use super::manual::Manual;
 use super::measurement::{Measurement, SourceId};
 use super::names::Names;
@@ -124,6 +125,8 @@ pub enum Input<'a> {
         /// What the kernel is set to.
         setting: KernelRate,
     },
+    /// Somebody else set the rate of the kernel's clock.
+    Interference(Interference),
     /// The machine slept.
     Suspended,
 }
@@ -442,6 +445,7 @@ impl Engine {
             Input::Clock { source, reading } => self.read_clock(now, source, &reading),
             Input::Temperature(temperature) => self.compensate(now, temperature),
             Input::Refused { command, setting } => self.refused(now, command, setting),
+            Input::Interference(found) => self.interfered(now, found, rng),
             Input::Suspended => self.resume(now, rng),
         }
         self.run_timers(now, rng);
