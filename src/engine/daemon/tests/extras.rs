@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::daemon::{ClockReading, SourceDump};
+use crate::engine::interference::Interference;
 use crate::engine::leap::LeapTable;
 use crate::engine::options::LeapSecondMode;
 use crate::engine::refclock;
@@ -240,4 +241,27 @@ fn the_temperature_is_compensated_below_the_loop() {
     assert!(world.rate_error().abs() < 1e-7, "absurd: {}", world.rate_error());
     world.run_until(8000);
     assert!((world.engine.frequency() - before).abs() < 2e-7 && world.error().abs() < 1e-4);
+}
+
+#[test]
+fn a_foreign_rate_is_undone_and_where_its_effect_is_unknown_everything_is_measured_anew() {
+    for moved in [Some(TimeDelta::ZERO), None] {
+        let mut world = World::new(0.0, 10.0, Settings::default());
+        let id = world.server(1, 0.0, "iburst");
+        world.run_until(2000);
+        let ours = world.kernel.setting;
+        let setting = KernelRate { tick: 10_001, freq: 0 };
+        world.kernel.change(world.truth, setting, TimeDelta::ZERO);
+        let now = world.kernel.at(world.truth);
+        let found = Interference { setting, moved };
+        world.engine.handle(now, Input::Interference(found), &mut world.rng);
+        world.act();
+        assert!((world.kernel.setting.rate() - ours.rate()).abs() < 1e-6, "{:?}", world.kernel.setting);
+        let samples = world.engine.source(id).unwrap().association.register().len();
+        assert_eq!(samples == 0, moved.is_none(), "{samples}");
+        world.run_until(3000);
+        assert!(world.error().abs() < 1e-3, "{}", world.error());
+        let said = world.log.iter().filter(|line| line.contains("interference")).count();
+        assert_eq!(said, 1, "{:?}", world.log);
+    }
 }
