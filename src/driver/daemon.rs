@@ -406,6 +406,9 @@ impl Daemon {
     }
 
     fn record(&mut self, record: &Record, log: Log<'_>) {
+        if let Record::Measurement { whom, packet } = record {
+            self.heard(*whom, packet);
+        }
         let noted = self.informant.as_mut().map(|i| i.note(record, &self.engine, clock::both()));
         if let Some(Err(error)) = noted {
             log(Level::Error, &error.to_string());

@@ -55,6 +55,8 @@ pub struct Entry {
     /// Flags of the access list for it, `limited` and `kod` only when it was refused.
     pub flags: u16,
     bucket: i64,
+    /// Its last request; `None`: it only answered so far.
+    asked: Option<Timestamp>,
     older: usize,
     newer: usize,
 }
@@ -98,29 +100,10 @@ impl Clients {
 
     /// Notes a packet and says whether it is one too many. `flags` are kept for `mrulist`; see [`Clients::mark`].
     pub fn see(&mut self, from: SocketAddr, at: Timestamp, version_mode: u8, limit: Limit) -> Excess {
-        let address = from.ip().to_canonical();
-        let from = SocketAddr::new(address, from.port());
-        let Some(place) = self.places.get(&address).copied() else {
-            self.insert(Entry {
-                from,
-                first: at,
-                last: at,
-                count: 1,
-                version_mode,
-                flags: 0,
-                bucket: 0,
-                older: NONE,
-                newer: NONE,
-            });
-            return Excess::None;
-        };
-        self.detach(place);
-        self.attach(place);
-        let Some(entry) = self.entries.get_mut(place) else { return Excess::None };
+        let Some(entry) = self.note(from, at, version_mode) else { return Excess::None };
+        let Some(before) = entry.asked.replace(at) else { return Excess::None };
         let half = TimeDelta::from_nanos(500_000_000);
-        let distance = ((at - entry.last).max(TimeDelta::ZERO) + half).as_nanos() / 1_000_000_000;
-        (entry.from, entry.last, entry.version_mode) = (from, at, version_mode);
-        entry.count += 1;
+        let distance = ((at - before).max(TimeDelta::ZERO) + half).as_nanos() / 1_000_000_000;
         entry.bucket = entry.bucket.saturating_sub(distance).max(0);
         let head = 1_i64 << limit.average.min(17);
         let full = 8 * head;
@@ -133,6 +116,39 @@ impl Clients {
         } else {
             Excess::Quiet
         }
+    }
+
+    /// Notes a packet that answers a request of ours: it is listed and does not count against its sender.
+    pub fn hear(&mut self, from: SocketAddr, at: Timestamp, version_mode: u8) {
+        self.note(from, at, version_mode);
+    }
+
+    /// The entry of an address with this packet in it, as the latest.
+    fn note(&mut self, from: SocketAddr, at: Timestamp, version_mode: u8) -> Option<&mut Entry> {
+        let address = from.ip().to_canonical();
+        let from = SocketAddr::new(address, from.port());
+        match self.places.get(&address).copied() {
+            Some(place) => {
+                self.detach(place);
+                self.attach(place);
+            }
+            None => self.insert(Entry {
+                from,
+                first: at,
+                last: at,
+                count: 0,
+                version_mode,
+                flags: 0,
+                bucket: 0,
+                asked: None,
+                older: NONE,
+                newer: NONE,
+            }),
+        }
+        let entry = self.entries.get_mut(self.newest)?;
+        (entry.from, entry.last, entry.version_mode) = (from, at, version_mode);
+        entry.count += 1;
+        Some(entry)
     }
 
     /// The flags that `mrulist` shows for the address that was seen last.
@@ -294,6 +310,25 @@ mod tests {
                 assert_eq!(verdict, expected, "at {at}");
             }
         }
+    }
+
+    #[test]
+    fn what_a_server_answers_is_listed_and_leaves_its_requests_alone() {
+        let mut clients = clients();
+        let at = |secs| START + TimeDelta::from_secs(secs);
+        for secs in 0..20 {
+            clients.hear(from(1), at(secs), 0x24);
+        }
+        let entry = clients.get(from(1).ip()).unwrap();
+        assert_eq!(
+            (entry.count, entry.version_mode, entry.last - entry.first),
+            (20, 0x24, TimeDelta::from_secs(19))
+        );
+        assert_eq!(clients.see(from(1), at(20), 0x21, Limit::default()), Excess::None);
+        clients.hear(from(1), at(22), 0x24);
+        // two seconds after its own last request
+        assert_eq!(clients.see(from(1), at(22), 0x21, Limit::default()), Excess::None);
+        assert_eq!(clients.get(from(1).ip()).unwrap().count, 23);
     }
 
     #[test]

@@ -172,12 +172,19 @@ pub struct Restrictions {
     ntp_port: Table<usize>,
     /// Entries whose mask has holes.
     holey: Vec<usize>,
+    /// This host's addresses: what comes from there and from port 123 came from ourselves.
+    own: Vec<Rule>,
 }
 
 impl Default for Restrictions {
     fn default() -> Self {
-        let mut list =
-            Self { rules: Vec::new(), any_port: Table::new(), ntp_port: Table::new(), holey: Vec::new() };
+        let mut list = Self {
+            rules: Vec::new(),
+            any_port: Table::new(),
+            ntp_port: Table::new(),
+            holey: Vec::new(),
+            own: Vec::new(),
+        };
         for any in [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)] {
             list.add(Rule::network(Network::new(any, 0), Flags::NONE));
         }
@@ -206,10 +213,28 @@ impl Restrictions {
         }
     }
 
+    /// The addresses of this host from now on; those that stay keep their hits.
+    pub fn set_own(&mut self, addresses: &[IpAddr]) {
+        let before = std::mem::take(&mut self.own);
+        for address in addresses {
+            let rule = Rule::network(Network::host(*address), Flags::IGNORE);
+            if !self.own.iter().any(|known| known.address == rule.address) {
+                let hits =
+                    before.iter().find(|known| known.address == rule.address).map_or(0, |rule| rule.hits);
+                self.own.push(Rule { ntpport: true, own: true, hits, ..rule });
+            }
+        }
+    }
+
     /// The flags that hold for a packet from an address; counts the hit. Mapped addresses count as IPv4.
     pub fn check(&mut self, from: SocketAddr) -> Flags {
         let place = self.place(from);
-        match place.and_then(|place| self.rules.get_mut(place)) {
+        let ourselves = self.own_place(from);
+        let rule = match ourselves {
+            Some(place) => self.own.get_mut(place),
+            None => place.and_then(|place| self.rules.get_mut(place)),
+        };
+        match rule {
             Some(rule) => {
                 rule.hits += 1;
                 rule.flags
@@ -220,7 +245,15 @@ impl Restrictions {
 
     /// The entry that decides about an address.
     pub fn find(&self, from: SocketAddr) -> Option<&Rule> {
-        self.place(from).and_then(|place| self.rules.get(place))
+        match self.own_place(from) {
+            Some(place) => self.own.get(place),
+            None => self.place(from).and_then(|place| self.rules.get(place)),
+        }
+    }
+
+    fn own_place(&self, from: SocketAddr) -> Option<usize> {
+        let address = from.ip().to_canonical();
+        self.own.iter().position(|rule| from.port() == NTP_PORT && rule.address == address)
     }
 
     fn place(&self, from: SocketAddr) -> Option<usize> {
@@ -239,7 +272,7 @@ impl Restrictions {
 
     /// All entries, IPv4 before IPv6, the most specific first, as `reslist` shows them.
     pub fn list(&self) -> Vec<Rule> {
-        let mut rules = self.rules.clone();
+        let mut rules: Vec<Rule> = self.rules.iter().chain(&self.own).copied().collect();
         rules.sort_by_key(|rule| (rule.address.is_ipv6(), std::cmp::Reverse(rule.rank())));
         rules
     }
@@ -373,6 +406,25 @@ mod tests {
         list.add(rule("10.0.0.0", "255.0.0.0", Flags::NOQUERY));
         assert_eq!(list.check(from("10.1.1.1", 123)), Flags::IGNORE);
         assert_eq!(list.check(from("10.1.1.1", 124)), Flags::NOQUERY);
+    }
+
+    #[test]
+    fn what_comes_from_ourselves_is_ignored() {
+        let mut list = Restrictions::new();
+        list.set_own(&["10.0.0.1".parse().unwrap(), "::1".parse().unwrap()]);
+        assert_eq!(list.check(from("10.0.0.1", 123)), Flags::IGNORE);
+        assert_eq!(
+            (list.check(from("10.0.0.1", 124)), list.check(from("::1", 9))),
+            (Flags::NONE, Flags::NONE)
+        );
+        let own: Vec<u64> = list.list().iter().filter(|rule| rule.own).map(|rule| rule.hits).collect();
+        assert_eq!(own, [1, 0]);
+        // an address that stays keeps its hits; one that has gone is like any other
+        list.set_own(&["10.0.0.1".parse().unwrap()]);
+        assert_eq!(list.find(from("10.0.0.1", 123)).map(|rule| rule.hits), Some(1));
+        assert_eq!(list.check(from("::1", 123)), Flags::NONE);
+        let first = list.list()[0];
+        assert_eq!(describe(&first), "ntpport interface ignore serve trust peer epeer query trap");
     }
 
     #[test]

@@ -66,9 +66,16 @@ fn classic_ntpq_reads_it_as_ours_does() {
         plain(&ran.out) + &ran.err
     };
     assert!(with_key("reslist").contains("0.0.0.0/0\n           serve trust peer epeer query trap\n"));
+    // the addresses of the host itself, as the classic daemon enters them
+    for own in ["127.0.0.1/32", "10.77.0.1/32", "fd77::1/128", "::1/128"] {
+        let row = format!(
+            "         0 {own}\n           ntpport interface ignore serve trust peer epeer query trap\n"
+        );
+        assert!(with_key("reslist").contains(&row), "{}", with_key("reslist"));
+    }
     assert!(with_key("ifstats").contains("v4wildcard"));
     assert!(with_key(":config disable monitor").contains("Config Succeeded"));
-    assert!(with_key(":config bogus").contains("column 1 syntax error, unexpected T_String"));
+    assert!(with_key(":config bogus").contains("column 0 syntax error, unexpected T_String"));
     let refused = host.run(&theirs, &["-c", "keyid 1", "-c", "passwd one", "-c", "ifstats", "127.0.0.1"]);
     assert!(refused.err.contains("***Server disallowed request (authentication?)"), "{}", refused.err);
 }

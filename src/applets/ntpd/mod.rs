@@ -33,7 +33,7 @@ use crate::sys::net::Family;
 use crate::sys::signal::Signal;
 use crate::sys::supervisor::Supervisor;
 use crate::sys::user::{self, Capability};
-use crate::sys::{Errno, SysError, clock, file, ports};
+use crate::sys::{Errno, SysError, clock, file, interface, ports};
 use crate::types::KeyId;
 
 /// The report of this applet.
@@ -303,7 +303,9 @@ fn serve(
         }
     }
     let mut server = server(args, ntp, &keys, life, journal)?;
-    server.set_gate(gate(ntp));
+    let mut gate = gate(ntp);
+    gate.know_own(&interface::addresses(), &server.addresses().collect::<Vec<_>>(), clock::mono());
+    server.set_gate(gate);
     let drift = following::drift_path(config).and_then(|path| drift(path, life, journal));
     let controls = controls(ntp, life, journal);
     let prepared = following::Prepared { args, config, ntp, keys, drift, controls };

@@ -4,10 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{Daemon, Log};
 use crate::driver::ntpd::{House, Informant, Message};
+use crate::engine::association::Packet;
 use crate::engine::daemon::Level;
 use crate::engine::restrict::Control;
 use crate::engine::timeline::KernelRate;
-use crate::sys::clock;
+use crate::sys::{clock, interface};
 use crate::types::{TimeDelta, Timestamp};
 
 impl Daemon {
@@ -53,6 +54,15 @@ impl Daemon {
         }
     }
 
+    /// A reply to a request of ours is one of the packets that ntpq counts and lists.
+    pub(super) fn heard(&mut self, whom: IpAddr, packet: &Packet) {
+        let Some(gate) = self.server.gate() else { return };
+        let source = self.engine.sources().find(|(_, source)| source.association.address().ip() == whom);
+        let Some(from) = source.map(|(_, source)| source.association.address()) else { return };
+        let first = packet.header.version.get() << 3 | packet.header.mode.to_bits();
+        gate.heard(from, packet.at, first);
+    }
+
     /// Answers a control message, if its sender may ask: whom the access list lets, or who may ask for the time.
     pub(super) fn tell(
         &mut self,
@@ -63,10 +73,14 @@ impl Daemon {
     ) {
         let Some(informant) = &mut self.informant else { return };
         let open = self.server.engine().access.find(from.ip().to_canonical()) == Some(true);
-        let sockets = self.server.addresses().collect();
+        let sockets: Vec<SocketAddr> = self.server.addresses().collect();
         let served = self.server.engine().counters();
         let may = match self.server.gate() {
             Some(gate) => {
+                let now = clock::mono();
+                if gate.forgets_own(now) {
+                    gate.know_own(&interface::addresses(), &sockets, now);
+                }
                 let may = gate.rights(from);
                 gate.control(may.query);
                 may

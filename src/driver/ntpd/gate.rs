@@ -1,16 +1,20 @@
 //! ntpd's gate before the server's answers: the access list, the client list with its rate limit, and the counters of `sysstats`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::control::mode6::facts::Statistics;
 use crate::engine::mru::{Bounds, Clients, Limit};
 use crate::engine::restrict::{self, Control, Excess, Flags, Restrictions, Verdict};
 use crate::engine::server::Silence;
 use crate::sys::net::Datagram;
-use crate::types::{Leap, LogInterval, Mode, NtpShort, NtpTimestamp, Stratum};
+use crate::types::{
+    Leap, LogInterval, Mode, MonoTime, NtpShort, NtpTimestamp, Stratum, TimeDelta, Timestamp,
+};
 use crate::wire::ext::{Tail, Trailer};
 use crate::wire::ntp::{HEADER_LEN, Header, Kiss};
 
+/// How often this host's addresses are looked at, as ntpd does (`-U`).
+const OWN_ADDRESSES: TimeDelta = TimeDelta::from_secs(300);
 /// Mode of control messages.
 const CONTROL: u8 = 6;
 
@@ -50,6 +54,8 @@ pub struct Gate {
     sockets: Vec<[u64; 3]>,
     restricts_default: bool,
     limit: Limit,
+    /// When this host's addresses are looked at again; `None`: they are not.
+    own_due: Option<MonoTime>,
 }
 
 impl Gate {
@@ -62,6 +68,35 @@ impl Gate {
             sockets: Vec::new(),
             restricts_default: rules.restricts_default,
             limit: rules.limit,
+            own_due: None,
+        }
+    }
+
+    /// The addresses of this host, of which those count that one of the sockets listens on.
+    pub fn know_own(&mut self, addresses: &[IpAddr], sockets: &[SocketAddr], now: MonoTime) {
+        let heard = |address: &&IpAddr| {
+            sockets.iter().map(SocketAddr::ip).any(|socket| {
+                socket == **address || socket.is_unspecified() && socket.is_ipv4() == address.is_ipv4()
+            })
+        };
+        let own: Vec<IpAddr> = addresses.iter().filter(heard).copied().collect();
+        self.restrictions.set_own(&own);
+        self.own_due = Some(now + OWN_ADDRESSES);
+    }
+
+    /// Whether [`Self::know_own`] is to be called again.
+    pub fn forgets_own(&self, now: MonoTime) -> bool {
+        self.own_due.is_some_and(|due| due <= now)
+    }
+
+    /// Counts a reply to a request of ours.
+    pub fn heard(&mut self, from: SocketAddr, at: Timestamp, first: u8) {
+        let counters = &mut self.counters;
+        *if first >> 3 & 7 == 4 { &mut counters.this_version } else { &mut counters.old_version } += 1;
+        let flags = self.restrictions.check(from).without(Flags::LIMITED | Flags::KOD);
+        if let Some(clients) = self.clients.as_mut() {
+            clients.hear(from, at, first & 0x3f);
+            clients.mark(flags.bits());
         }
     }
 
