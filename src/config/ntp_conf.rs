@@ -61,13 +61,13 @@ pub fn parse_file(path: &str, files: &mut dyn Files) -> Parsed {
 /// Reads one line that came over the network (`:config`), with what has been read before.
 ///
 /// # Errors
-/// The original's `column N syntax error, …`, columns counted from 1.
+/// The original's `column N syntax error, …`, columns counted from 0.
 pub fn check_line(line: &str, files: &mut dyn Files) -> Result<Parsed, String> {
     let mut parser = Parser::new(files);
     let place = Place { file: None, line: 1 };
     match parser.statement(&mut Words::new(line), &place) {
         Ok(()) => Ok(parser.finish()),
-        Err(unexpected) => Err(format!("column {} {}", unexpected.column + 1, unexpected.class())),
+        Err(unexpected) => Err(format!("column {} {}", unexpected.column, unexpected.class())),
     }
 }
 
@@ -580,7 +580,8 @@ impl<'f> Parser<'f> {
                     }
                 }
             } else {
-                let key = words.integer()?;
+                let wanted = if ranges.is_empty() { "" } else { "T_EOC" };
+                let key = words.integer().map_err(|unexpected| unexpected.wants(wanted))?;
                 ranges.push((key, key));
             }
             if words.peek().is_none() {
@@ -599,9 +600,9 @@ impl<'f> Parser<'f> {
 
     fn setvar(&mut self, words: &mut Words<'_>) -> Checked {
         let name = words.keyword()?;
-        let equals = words.keyword()?;
+        let equals = words.keyword().map_err(|ended| ended.wants("'='"))?;
         if equals.text != "=" {
-            return Err(Unexpected::at(equals));
+            return Err(Unexpected::at(equals).wants("'='"));
         }
         let value = words.string()?;
         let default = words.skip("default");

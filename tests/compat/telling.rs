@@ -14,7 +14,7 @@ use crate::support::cli;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Starts our ntpd with lines of ntp.conf, keys 1 and 2 of which 2 is the control key, and waits until it follows a source.
-fn start(host: &Host, lines: &str) -> Option<Process> {
+pub(super) fn start(host: &Host, lines: &str) -> Option<Process> {
     let ntpd = our("ntpd")?;
     let keys = host.file("ntp.keys", "1 M one\n2 M secret2\n");
     let conf = host
@@ -27,7 +27,7 @@ fn start(host: &Host, lines: &str) -> Option<Process> {
 }
 
 /// A server at level 4.9 and our ntpd that follows it, beside a local clock, a server that is not there and a pool without a name.
-fn following(lab: &Lab) -> Option<(Daemon, Host, Process)> {
+pub(super) fn following(lab: &Lab) -> Option<(Daemon, Host, Process)> {
     let upstream = lab.host();
     let server = Daemon::start(&upstream, Kind::Chrony49, &Setup::default());
     let host = lab.host();

@@ -16,21 +16,31 @@ pub(super) struct Unexpected {
     pub(super) column: usize,
     /// `None`: the end of the line.
     pub(super) word: Option<String>,
+    /// What could stand there instead, as the original names it; empty: too much to be named.
+    pub(super) wanted: &'static str,
 }
 
 impl Unexpected {
     pub(super) fn at(word: Word<'_>) -> Self {
-        Self { column: word.column, word: Some(word.text.to_owned()) }
+        Self { column: word.column, word: Some(word.text.to_owned()), wanted: "" }
+    }
+
+    /// With what could stand there instead.
+    pub(super) const fn wants(mut self, wanted: &'static str) -> Self {
+        self.wanted = wanted;
+        self
     }
 
     /// What the original says: the class of the word, not the word. Sent to ntpq, which marks the column.
-    pub(super) fn class(&self) -> &'static str {
-        match self.word.as_deref() {
-            None => "syntax error, unexpected T_EOC",
-            Some(word) if integer(word).is_some() => "syntax error, unexpected T_Integer",
-            Some(word) if number(word).is_some() => "syntax error, unexpected T_Double",
-            Some(_) => "syntax error, unexpected T_String",
-        }
+    pub(super) fn class(&self) -> String {
+        let class = match self.word.as_deref() {
+            None => "T_EOC",
+            Some(word) if integer(word).is_some() => "T_Integer",
+            Some(word) if number(word).is_some() => "T_Double",
+            Some(_) => "T_String",
+        };
+        let wanted = if self.wanted.is_empty() { "" } else { ", expecting " };
+        format!("syntax error, unexpected {class}{wanted}{}", self.wanted)
     }
 
     /// The complaint with the word itself.
@@ -107,7 +117,7 @@ impl<'a> Words<'a> {
 
     /// The end of the line as a complaint.
     pub(super) fn ended(&self) -> Unexpected {
-        Unexpected { column: self.last, word: None }
+        Unexpected { column: self.last, word: None, wanted: "" }
     }
 
     /// A keyword that must be there.
@@ -117,7 +127,7 @@ impl<'a> Words<'a> {
 
     /// A string that must be there.
     pub(super) fn string(&mut self) -> Result<Word<'a>, Unexpected> {
-        self.take(true).ok_or_else(|| self.ended())
+        self.take(true).ok_or_else(|| self.ended().wants("T_String"))
     }
 
     /// All words up to the end of the line, as strings.
@@ -127,20 +137,21 @@ impl<'a> Words<'a> {
 
     /// An integer that must be there.
     pub(super) fn integer(&mut self) -> Result<i64, Unexpected> {
-        let word = self.keyword()?;
-        integer(word.text).ok_or_else(|| Unexpected::at(word))
+        let word = self.keyword().map_err(|ended| ended.wants("T_Integer"))?;
+        integer(word.text).ok_or_else(|| Unexpected::at(word).wants("T_Integer"))
     }
 
     /// A number that must be there, with or without a point.
     pub(super) fn number(&mut self) -> Result<f64, Unexpected> {
-        let word = self.keyword()?;
-        number(word.text).ok_or_else(|| Unexpected::at(word))
+        let wanted = "T_Double or T_Integer";
+        let word = self.keyword().map_err(|ended| ended.wants(wanted))?;
+        number(word.text).ok_or_else(|| Unexpected::at(word).wants(wanted))
     }
 
     /// Nothing may follow.
     pub(super) fn end(&mut self) -> Result<(), Unexpected> {
         match self.take(false) {
-            Some(word) => Err(Unexpected::at(word)),
+            Some(word) => Err(Unexpected::at(word).wants("T_EOC")),
             None => Ok(()),
         }
     }

@@ -22,7 +22,8 @@ struct Extra {
 impl Parser<'_> {
     pub(super) fn source(&mut self, directive: &str, words: &mut Words<'_>, place: &Place) -> Checked {
         let (v4, v6) = (words.skip("-4"), words.skip("-6"));
-        let name = words.string()?.text.to_owned();
+        let wanted = if v4 || v6 { "T_String" } else { "T_Ipv4_flag or T_Ipv6_flag or T_String" };
+        let name = words.string().map_err(|ended| ended.wants(wanted))?.text.to_owned();
         let kind = match directive {
             "peer" => Kind::Peer,
             "pool" => Kind::Pool,
@@ -62,7 +63,7 @@ impl Parser<'_> {
                     words.string()?;
                     extra.warned.push("an option of NTPsec");
                 }
-                _ => return Err(Unexpected::at(word)),
+                _ => return Err(Unexpected::at(word).wants("T_EOC")),
             }
         }
         for text in said {

@@ -238,12 +238,29 @@ fn includes_nest_five_deep_and_end_stops_a_file() {
     assert_eq!(texts(&parse_file("/none", &mut files)), ["getconfig: Couldn't open </none>"]);
 }
 
+/// As 4.2.8p15 answers `:config`.
 #[test]
-fn remote_lines_count_columns_from_1() {
+fn remote_lines_are_complained_about_as_the_original_does() {
     let mut files = Memory(BTreeMap::new());
-    let error = check_line("disable bogus", &mut files).unwrap_err();
-    assert_eq!(error, "column 9 syntax error, unexpected T_String");
-    assert_eq!(check_line("enable", &mut files).unwrap_err(), "column 1 syntax error, unexpected T_EOC");
+    for (line, error) in [
+        ("bogus", "column 0 syntax error, unexpected T_String"),
+        ("disable bogus", "column 8 syntax error, unexpected T_String"),
+        ("enable", "column 0 syntax error, unexpected T_EOC"),
+        ("  tos bogus", "column 6 syntax error, unexpected T_String"),
+        ("tinker step", "column 7 syntax error, unexpected T_EOC, expecting T_Double or T_Integer"),
+        (
+            "server",
+            "column 0 syntax error, unexpected T_EOC, expecting T_Ipv4_flag or T_Ipv6_flag or T_String",
+        ),
+        ("server 10.77.0.60 bogus", "column 18 syntax error, unexpected T_String, expecting T_EOC"),
+        ("trustedkey 1 bogus", "column 13 syntax error, unexpected T_String, expecting T_EOC"),
+        ("restrict", "column 0 syntax error, unexpected T_EOC"),
+        ("fudge 127.127.1.0", "column 6 syntax error, unexpected T_EOC"),
+        ("setvar foo", "column 7 syntax error, unexpected T_EOC, expecting '='"),
+        ("keys", "column 0 syntax error, unexpected T_EOC, expecting T_String"),
+    ] {
+        assert_eq!(check_line(line, &mut files).unwrap_err(), error, "{line}");
+    }
     assert!(check_line("disable monitor", &mut files).is_ok());
 }
 
