@@ -3,6 +3,7 @@
 mod chronyc;
 mod chronyc_seeds;
 mod chronyd;
+mod consumers;
 mod demo;
 mod every;
 mod hwclock;

@@ -41,7 +41,7 @@ fn recording(path: &Path) -> Vec<Exchange> {
 }
 
 /// A server on a port of its own that answers as `answer` says, until the test process ends.
-fn serve(answer: impl Fn(&[u8], usize) -> Vec<Vec<u8>> + Send + 'static) -> String {
+pub(super) fn serve(answer: impl Fn(&[u8], usize) -> Vec<Vec<u8>> + Send + 'static) -> String {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let host = socket.local_addr().unwrap().to_string();
     thread::spawn(move || {
@@ -58,7 +58,7 @@ fn serve(answer: impl Fn(&[u8], usize) -> Vec<Vec<u8>> + Send + 'static) -> Stri
 }
 
 /// A server that plays a recording back, its fragments in the given order.
-fn replay(path: &Path, backwards: bool) -> String {
+pub(super) fn replay(path: &Path, backwards: bool) -> String {
     let exchanges = recording(path);
     serve(move |request, _| {
         let Some(found) = exchanges.iter().find(|e| key(&e.request) == key(request)) else {
@@ -74,7 +74,7 @@ fn replay(path: &Path, backwards: bool) -> String {
 }
 
 /// A reply of one packet with this text.
-fn reply(request: &[u8], status: u16, data: &[u8]) -> Vec<u8> {
+pub(super) fn reply(request: &[u8], status: u16, data: &[u8]) -> Vec<u8> {
     let mut packet = vec![request[0] & 0x38 | 6, 0x80 | request[1] & 31, request[2], request[3]];
     packet.extend(status.to_be_bytes());
     packet.extend(&request[6..8]);
@@ -85,7 +85,7 @@ fn reply(request: &[u8], status: u16, data: &[u8]) -> Vec<u8> {
     packet
 }
 
-fn ntpq(words: &[&str]) -> Finished {
+pub(super) fn ntpq(words: &[&str]) -> Finished {
     ntpq_as(words, "")
 }
 
@@ -195,107 +195,13 @@ fn json_has_seconds_and_our_signs() {
 }
 
 /// One association of ntpd with an offset of 1.035 ms, the row of ntp-legacy 2.12.
-fn classic(request: &[u8], _: usize) -> Vec<Vec<u8>> {
+pub(super) fn classic(request: &[u8], _: usize) -> Vec<Vec<u8>> {
     let data: &[u8] = match request[1] & 31 {
         1 => &[0x8d, 0x6b, 0x96, 0x3a],
         _ if request[6..8] == [0, 0] => b"stratum=2, offset=-199.945, sys_jitter=0.4, rootdisp=1.0, rootdelay=2.0\r\n",
         _ => b"srcadr=10.78.0.2, srcport=123, dstadr=10.78.0.100, stratum=1, refid=GPS, rec=0x00000000.00000000, reach=0x7, hmode=3, pmode=4, hpoll=4, ppoll=4, offset=1.035, delay=0.094, dispersion=0.438, jitter=0.436\r\n",
     };
     vec![reply(request, 0x963a, data)]
-}
-
-#[test]
-fn consumers_find_their_bytes() {
-    let host = serve(classic);
-    let ran = ntpq(&["-nc", "peers", &host]);
-    let lines: Vec<&str> = ran.stdout.lines().collect();
-    assert_eq!(lines[0], "     remote           refid      st t when poll reach   delay   offset  jitter");
-    assert_eq!(lines[1], "=".repeat(78));
-    assert_eq!(lines[2], "*10.78.0.2       .GPS.            1 u    -   16    7    0.094    1.035   0.436");
-    // `tail -n +3 | cut -c 62-66`
-    assert_eq!(&lines[2][61..66], "    1");
-    assert_eq!(ntpq(&["-np", &host]).stdout, ran.stdout);
-    assert_eq!(ntpq(&["-pn", "-W", "80", &host]).stdout, ran.stdout);
-    // named variables: no status line, no comma at the end, one `=` an item
-    let named = ntpq(&["-c", "rv 0 offset,sys_jitter,rootdisp,rootdelay", &host]).stdout;
-    assert_eq!(named, "stratum=2, offset=-199.945, sys_jitter=0.4, rootdisp=1.0, rootdelay=2.0\n");
-    // one word holds option and command
-    let whole = ntpq(&["-c rv", &host]).stdout;
-    assert!(
-        whole.starts_with("associd=0 status=963a leap_del_sec, sync_22, 3 events, leap_disarmed,\nstratum=2")
-    );
-    // ntpmon: `-W 255` widens the first column by 25
-    let wide = ntpq(&["-np", "-W", "255", &host]).stdout;
-    assert_eq!(wide.lines().nth(1).unwrap().len(), 103);
-    assert!(wide.lines().nth(2).unwrap().starts_with("*10.78.0.2                                .GPS. "));
-}
-
-/// The pipelines of consumers.md as they are typed in the field.
-#[test]
-fn pipelines_of_the_field_find_their_bytes() {
-    let peers = serve(classic);
-    let system = replay(Path::new("tests/fixtures/replies/ntpd-4.2.8p15/readvar.hex"), false);
-    let kernel = replay(Path::new("tests/fixtures/replies/ntpd-4.2.8p15/kerninfo.hex"), false);
-    for (row, line, host, expected) in [
-        (
-            29,
-            r"ntpq -p $H|grep \*|awk '{print $1, $2, $3, $7, $8, $9, $10}'",
-            &peers,
-            "*10.78.0.2 .GPS. 1 7 0.094 1.035 0.436",
-        ),
-        (29, "ntpq -p $H | grep -c '[*]'", &peers, "1"),
-        (
-            30,
-            "ntpq -np -W 255 $H | tail -n +3 | grep -cE '^[*o+x.#-]?[0-9.]+ +[.A-Z0-9]+ +[0-9]+ [a-zA-Z] '",
-            &peers,
-            "1",
-        ),
-        (31, "ntpq -nc peers $H | tail -n +3 | cut -c 62-66", &peers, "    1"),
-        (32, "ntpq -p -n $H | awk '/^[*]/ { print $2, $3, $4 }'", &peers, ".GPS. 1 u"),
-        (
-            33,
-            "ntpq -p $H | head -n 1 | tr -s ' '",
-            &peers,
-            " remote refid st t when poll reach delay offset jitter",
-        ),
-        (35, "ntpq -c version $H | grep -oE '^ntpq [0-9]+[.][0-9]+[.][0-9]+'", &peers, "ntpq 4.2.8"),
-        (35, "ntpq -c help $H >/dev/null; echo $?", &peers, "0"),
-        (35, "ntpq -n -p $H | grep '^[*o]' | awk '{print $9}'", &peers, "1.035"),
-        (35, "ntpq -c associations $H | tail -n +3 | awk '{print $2, $8}'", &peers, "36203 sys_peer"),
-        (
-            35,
-            "ntpq -c kerninfo $H | sed -n 's/^estimated error: *//p;s/^pll frequency: *//p' | tr '\n' ' '",
-            &kernel,
-            "0 16000 ",
-        ),
-        (37, "ntpq '-c rv' $H >/dev/null; echo $?", &system, "0"),
-        (39, "ntpq -c rv $H | sed -n 's/.*status=[0-9a-f]\\([0-9]\\).*/\\1/p'", &system, "6"),
-        (40, "ntpq -c rv $H | grep -c leap_none", &system, "1"),
-        (
-            41,
-            "ntpq -c 'rv 0' $H 2>&1 | head -n 1 | grep -cE '^associd=0 status=[0-9a-f]{4} leap_none,'",
-            &system,
-            "1",
-        ),
-        (
-            42,
-            "ntpq -nc readvar $H 2>&1 | grep -oE 'offset=[-0-9.]+|^ntpq|peer=[0-9]+,' | tr '\n' ' '",
-            &system,
-            "peer=31863, offset=0.003223 ",
-        ),
-        (44, "ntpq -c rv $H | tr ',' '\n' | sed -n 's/^ *offset=//p'", &system, "0.003223"),
-    ] {
-        let mut shell = std::process::Command::new("sh");
-        let path = format!(
-            "{}:{}",
-            crate::support::cli::bin().display(),
-            std::env::var_os("PATH").unwrap_or_default().display()
-        );
-        shell.args(["-c", line]).env("PATH", path).env("H", host).stdin(std::process::Stdio::null());
-        let ran = shell.output().unwrap();
-        let said = String::from_utf8(ran.stdout).unwrap();
-        assert_eq!(said.strip_suffix('\n').unwrap_or(&said), expected, "row {row}: {line}");
-    }
 }
 
 /// Datagrams of 60 kB, fragments that overlap and come again do not hide the answer.

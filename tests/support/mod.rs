@@ -2,6 +2,7 @@
 
 pub(crate) mod cli;
 pub(crate) mod conf;
+pub(crate) mod consumers;
 pub(crate) mod schema;
 
 use std::path::Path;
