@@ -99,9 +99,12 @@ fn pipelines_of_the_field_find_their_bytes() {
     }
 }
 
+/// See [`AGES`].
+type Age = (Option<u64>, u8, &'static str, Option<f64>, f64);
+
 /// `when` and `poll` as the original 4.2.8p15 prints them, with the seconds that telegraf makes of them: how long ago the
 /// last packet came (`None`: never), the poll exponent, the columns.
-const AGES: &[(Option<u64>, u8, &str, Option<f64>, f64)] = &[
+const AGES: &[Age] = &[
     (None, 6, "   -   64", None, 64.0),
     (Some(2_052), 10, " 34m 1024", Some(2_040.0), 1024.0),
     (Some(17_950), 11, "299m 2048", Some(17_940.0), 2048.0),

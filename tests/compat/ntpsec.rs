@@ -184,7 +184,7 @@ fn rows(text: &str, header: usize) -> BTreeMap<String, String> {
 /// `name=value, …`; stamps without what follows them, lists as numbers.
 fn variables(text: &str) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
-    let mut text = text.replace('\n', " ").replace('\t', " ");
+    let mut text = text.replace(['\n', '\t'], " ");
     // the status is the header's
     if let Some(at) = text.find("status=") {
         text = text[at + 7..].to_owned();
@@ -315,7 +315,7 @@ fn ntpsecs_ntpq_shows_what_ours_shows() {
         let of = |command: &&'static str| {
             compared(command, &theirs[*command], &before[*command], &after[*command])
         };
-        complaints = COMMANDS.iter().flat_map(|command| of(command)).collect();
+        complaints = COMMANDS.iter().flat_map(of).collect();
         complaints.is_empty()
     });
     assert!(same, "{}", complaints.join("\n"));
