@@ -206,7 +206,7 @@ complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s 4 -l ipv4 -d 'Use
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s 6 -l ipv6 -d 'Use IPv6 addresses only'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s a -l authreq -d 'Require crypto authentication'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s A -l authnoreq -d 'Do not require crypto authentication'
-complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s b -l bcastsync -d 'Allow us to sync to broadcast servers (no effect)'
+complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s b -l bcastsync -d 'Allow us to sync to broadcast servers'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s d -l debug-level -d 'Do not fork, log to the terminal'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s g -l panicgate -d 'Allow the first adjustment to be big'
 complete -c ntpbox -n "__fish_ntpbox_using_subcommand ntpd" -s G -l force-step-once -d 'Step any initial offset correction'

@@ -614,7 +614,7 @@ fn broadcast(args: &[&str]) -> Result<Broadcast, Problem> {
         Some(port) => loose(port).and_then(|n| u16::try_from(n).ok()).ok_or(Problem::Parse)?,
         None => 123,
     };
-    Ok(Broadcast { interval, to: SocketAddr::new(address, port) })
+    Ok(Broadcast { key: 0, interval, to: SocketAddr::new(address, port) })
 }
 
 /// A number of bytes; what is too large is the largest.

@@ -124,6 +124,8 @@ pub enum Scope {
 /// `broadcast`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Broadcast {
+    /// Number of the key that signs its packets; 0: none (ntp.conf only).
+    pub key: u32,
     /// Seconds between packets.
     pub interval: u32,
     /// Where to.

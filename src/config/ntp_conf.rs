@@ -263,12 +263,25 @@ impl<'f> Parser<'f> {
                 }
             }
             "broadcastclient" => {
-                if let Some(word) = words.next().filter(|word| word.text != "novolley") {
+                let word = words.next();
+                if let Some(word) = word.filter(|word| word.text != "novolley") {
                     return Err(Unexpected::at(word));
                 }
-                self.warn("broadcastclient is not supported".to_owned(), place);
+                self.ntp.broadcast_client = true;
+                self.ntp.novolley |= word.is_some();
             }
-            "manycastserver" | "multicastclient" => {
+            "multicastclient" => {
+                self.ntp.broadcast_client = true;
+                let mut groups = vec![words.string()?.text.to_owned()];
+                groups.extend(words.strings().into_iter().map(|word| word.text.to_owned()));
+                for group in groups {
+                    match group.parse::<IpAddr>() {
+                        Ok(address) if address.is_multicast() => self.ntp.multicast.push(address),
+                        _ => self.warn(format!("multicastclient {group}: no multicast address"), place),
+                    }
+                }
+            }
+            "manycastserver" => {
                 words.string()?;
                 words.strings();
                 self.warn(format!("{} is not supported", first.text), place);

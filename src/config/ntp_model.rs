@@ -51,6 +51,12 @@ pub struct Ntp {
     pub saveconfigdir: Option<String>,
     /// `broadcastdelay`.
     pub broadcast_delay: f64,
+    /// `broadcastclient`, `multicastclient`: servers that broadcast become sources.
+    pub broadcast_client: bool,
+    /// `novolley`: their round trip is not measured.
+    pub novolley: bool,
+    /// Groups of `multicastclient`.
+    pub multicast: Vec<IpAddr>,
     /// `driftfile` without a name: no drift file at all.
     pub driftfile_disabled: bool,
     /// Addresses of `unpeer`, `unconfig`.
@@ -81,6 +87,9 @@ impl Default for Ntp {
             saveconfigdir: None,
             // as ntpd shows it
             broadcast_delay: -0.05,
+            broadcast_client: false,
+            novolley: false,
+            multicast: Vec::new(),
             driftfile_disabled: false,
             unpeer: Vec::new(),
         }

@@ -205,8 +205,27 @@ impl Server {
             .find(|socket| socket.family() == family)
             .ok_or_else(|| SysError::new("sendto", to.to_string(), Errno::EAFNOSUPPORT))?;
         let at = clock::now();
-        socket.send_stamped(bytes, to)?;
+        match socket.send_stamped(bytes, to) {
+            // a broadcast address: the first of its kind
+            Err(error) if error.errno == Errno::EACCES => {
+                socket.allow_broadcast()?;
+                socket.send_stamped(bytes, to)?;
+            }
+            sent => sent?,
+        }
         Ok(at)
+    }
+
+    /// Hears what is sent to a multicast group, on every socket of its family.
+    ///
+    /// # Errors
+    /// Those of [`UdpSocket::join`]; EAFNOSUPPORT without a socket of that family.
+    pub fn join(&self, group: IpAddr) -> Result<(), SysError> {
+        let family = Family::of(group);
+        let sockets = self.endpoints.iter().filter_map(|endpoint| endpoint.socket.as_ref());
+        let joined = sockets.filter(|socket| socket.family() == family).map(|socket| socket.join(group));
+        let without = SysError::new("setsockopt", group.to_string(), Errno::EAFNOSUPPORT);
+        joined.reduce(Result::and).unwrap_or(Err(without))
     }
 
     /// Sends what answers a packet that was no request, from the address that it came to. Answers whether it was sent.

@@ -298,6 +298,26 @@ impl UdpSocket {
         }
     }
 
+    /// Lets packets go to broadcast addresses.
+    ///
+    /// # Errors
+    /// `setsockopt`.
+    pub fn allow_broadcast(&self) -> Result<(), SysError> {
+        self.set(libc::SOL_SOCKET, libc::SO_BROADCAST, "SO_BROADCAST", 1)
+    }
+
+    /// Hears what is sent to a multicast group, by the interface that the kernel's routes name.
+    ///
+    /// # Errors
+    /// `setsockopt`: ENODEV without such a route, EADDRINUSE when it has joined already.
+    pub fn join(&self, group: IpAddr) -> Result<(), SysError> {
+        let joined = match group {
+            IpAddr::V4(group) => self.socket.join_multicast_v4(&group, &Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(group) => self.socket.join_multicast_v6(&group, 0),
+        };
+        joined.map_err(|error| SysError::from_io("setsockopt", "IP_ADD_MEMBERSHIP", &error))
+    }
+
     fn set(&self, level: i32, option: i32, name: &'static str, value: u32) -> Result<(), SysError> {
         set_option(self.as_raw_fd(), level, option, value).map_err(|e| SysError::new("setsockopt", name, e))
     }

@@ -30,6 +30,7 @@
 //! **The real clock is out of reach.** Every process goes through `setpriv` without CAP_SYS_TIME, a guard reads
 //! `/proc/self/status` before it becomes the program, and the harness panics when bit 25 of CapEff or CapBnd is set.
 
+mod broadcasts;
 mod chronyc;
 mod chronyd;
 mod cmdmon;

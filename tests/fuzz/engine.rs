@@ -6,7 +6,7 @@ mod asks;
 use std::net::{IpAddr, SocketAddr};
 
 use ntpbox::auth::{Dialect, KeyRing};
-use ntpbox::engine::association::{Stamp, Stamper, Start, Token};
+use ntpbox::engine::association::{Listening, Stamp, Stamper, Start, Token};
 use ntpbox::engine::clock::ClockCommand;
 use ntpbox::engine::daemon::{Action, Engine, Input, NameId, Setup};
 use ntpbox::engine::manual::Manual;
@@ -97,6 +97,10 @@ impl Story {
         }
         if first[0] & 16 != 0 {
             story.add_clock(first[2]);
+        }
+        if first[1] & 64 != 0 {
+            let listening = Listening { novolley: first[2] & 1 == 1, delay: f64::from(first[3]) * 1e-4 };
+            story.engine.set_listening(listening, first[1] & 128 == 0);
         }
         for _ in 0..=first[0] & 3 {
             story.add(first[3]);
@@ -217,6 +221,7 @@ impl Story {
                 self.handle(Input::Reply { source, bytes, received, local: None });
                 return rest;
             }
+            11 if arg & 8 != 0 => self.broadcast(arg),
             11 => {
                 let from = SocketAddr::from(([192, 0, 2, arg & 7], 123));
                 let received = stamp(self.now.clock, arg);

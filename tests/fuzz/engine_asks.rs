@@ -1,7 +1,8 @@
 //! What comes beside packets in a story: reference clocks, names, a thermometer, an operator.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use ntpbox::auth::Dialect;
 use ntpbox::engine::association::Change;
 use ntpbox::engine::daemon::{ClockReading, Correction, Input, Listed, Lookup, NameId};
 use ntpbox::engine::interference::Interference;
@@ -11,12 +12,14 @@ use ntpbox::engine::options::{Kind, Local, Source};
 use ntpbox::engine::refclock::Options;
 use ntpbox::engine::selection;
 use ntpbox::engine::timeline::KernelRate;
-use ntpbox::types::{Leap, Now, RefId, TimeDelta, Timestamp};
+use ntpbox::types::{KeyId, Leap, Now, NtpTimestamp, RefId, TimeDelta, Timestamp};
 
 use super::Story;
 
 /// Names, and reference clocks, at most.
 const MOST: u8 = 2;
+/// Servers that are heard, at most.
+const LISTENERS: usize = 8;
 /// Places of a name.
 const PLACES: usize = 16;
 
@@ -92,6 +95,26 @@ impl Story {
         let leap = [Leap::None, Leap::Add, Leap::Delete, Leap::Unsynchronised][usize::from(arg >> 6)];
         let reading = ClockReading { at, offset, pulse: arg & 2 != 0, leap };
         self.handle(Input::Clock { source, reading });
+    }
+
+    /// Somebody broadcasts: a packet with a key, without one, or with a wrong one.
+    pub(super) fn broadcast(&mut self, arg: u8) {
+        let host = 100 + (arg & 7) + (arg >> 5 & 1) * 8;
+        let truth =
+            self.now.clock + TimeDelta::from_nanos(self.ahead.saturating_add(i64::from(arg) << (arg % 30)));
+        let bits = NtpTimestamp::from_timestamp(truth).to_bits();
+        let mut bytes = vec![0; 48];
+        (bytes[0], bytes[1], bytes[2], bytes[3]) = (0x25, 1 + (arg >> 6), arg & 15, 0xe9);
+        bytes[16..24].copy_from_slice(&bits.wrapping_sub(16 << 32).to_be_bytes());
+        bytes[40..48].copy_from_slice(&bits.to_be_bytes());
+        if arg & 16 != 0 {
+            let signed = self.engine.keys().sign_packet(KeyId::new(1), &mut bytes, Dialect::Chrony);
+            assert!(signed.is_ok());
+            bytes[20] ^= u8::from(arg & 128 != 0);
+        }
+        let received = super::stamp(self.now.clock, arg);
+        let from = SocketAddr::from(([192, 0, 2, host], 123));
+        self.handle(Input::Symmetric { from, bytes: &bytes, received, local: None });
     }
 
     /// The resolver answers; sometimes to a name that nobody asked for.
@@ -245,7 +268,7 @@ impl Story {
         }
         let listed = engine.listed().count();
         assert_eq!(listed, engine.count());
-        let most = usize::from(super::SOURCES) + usize::from(MOST) * (PLACES + 1);
+        let most = usize::from(super::SOURCES) + usize::from(MOST) * (PLACES + 1) + LISTENERS;
         assert!(listed <= most, "{listed} sources");
         let mut addresses: Vec<IpAddr> =
             engine.sources().map(|(_, source)| source.association.address().ip()).collect();

@@ -146,7 +146,7 @@ pub(super) fn daemon(
     }
     for broadcast in &config.broadcasts {
         let interval = TimeDelta::from_secs(i64::from(broadcast.interval));
-        daemon.engine_mut().add_broadcast(clock::both(), broadcast.to, interval);
+        daemon.engine_mut().add_broadcast(clock::both(), broadcast.to, interval, None);
     }
     refclocks(config, &mut daemon)?;
     if let Some(hardware) = hardware {

@@ -25,7 +25,7 @@ pub(super) fn command() -> Command {
         .arg(flag("ipv6", '6', "Use IPv6 addresses only"))
         .arg(flag("authreq", 'a', "Require crypto authentication"))
         .arg(flag("authnoreq", 'A', "Do not require crypto authentication"))
-        .arg(flag("bcastsync", 'b', "Allow us to sync to broadcast servers (no effect)"))
+        .arg(flag("bcastsync", 'b', "Allow us to sync to broadcast servers"))
         .arg(value("configfile", 'c', "FILE", "Configuration file name"))
         .arg(flag("debug-level", 'd', "Do not fork, log to the terminal"))
         .arg(value("set-debug-level", 'D', "N", "Set the debug verbosity level (no effect)"))
@@ -103,6 +103,12 @@ pub(super) struct Args {
     pub(super) priority: Option<i32>,
     pub(super) stats_dir: Option<String>,
     pub(super) trusted: Vec<u32>,
+    /// `-b`
+    pub(super) broadcast_client: bool,
+    /// `-a`, `-A`
+    pub(super) auth: Option<bool>,
+    /// `-r`, s
+    pub(super) broadcast_delay: Option<f64>,
     pub(super) user: Option<String>,
     /// Name, value, whether it is in the default list.
     pub(super) variables: Vec<(String, String, bool)>,
@@ -194,13 +200,17 @@ impl Args {
                 self.variables.push((name.to_owned(), value.to_owned(), id == "dvar"));
             }
             "saveconfigquit" => return Err("saveconfigquit is not supported".to_owned()),
-            "propagationdelay" => self.without_effect.push("-r"),
+            "propagationdelay" => {
+                self.broadcast_delay = text.parse().ok().filter(|delay: &f64| delay.is_finite())
+            }
             "jaildir" => self.without_effect.push("-i"),
             "novirtualips" => self.without_effect.push("-L"),
             "updateinterval" => self.without_effect.push("-U"),
             "wait-sync" => self.without_effect.push("-w"),
-            "bcastsync" => self.without_effect.push("-b"),
-            // -a, -A, -D: no association is made from packets, and there is nothing to debug
+            "bcastsync" => self.broadcast_client = true,
+            "authreq" => self.auth = Some(true),
+            "authnoreq" => self.auth = Some(false),
+            // -D: there is nothing to debug
             _ => {}
         }
         Ok(())

@@ -16,14 +16,14 @@ use crate::driver::lifecycle::{Fatal, Life, absolute};
 use crate::driver::ntpd::{Informant, Setup as Known, Statistics};
 use crate::driver::random::KernelRng;
 use crate::driver::server::Server;
-use crate::engine::association::Start;
+use crate::engine::association::{Listening, Start};
 use crate::engine::daemon::{self as engine, Engine, Setup};
 use crate::engine::options::{Kind, Local, Settings, Source};
 use crate::engine::timeline::KernelRate;
 use crate::sys::clock::{self, ClockControl};
 use crate::sys::log::Level;
 use crate::sys::signal::Signal;
-use crate::types::KeyId;
+use crate::types::{KeyId, TimeDelta};
 
 /// Largest step threshold of `-x`, s.
 const SLEW_ONLY_BELOW: f64 = 600.0;
@@ -118,6 +118,7 @@ pub(super) fn daemon(prepared: Prepared<'_>, server: Server) -> Result<Daemon, F
     for (source, _) in &config.sources {
         daemon.add(&asked(args, source));
     }
+    broadcasts(daemon.engine_mut(), config, ntp);
     let now = clock::both();
     let files: Vec<_> =
         ntp.filegen.iter().filter(|file| file.enabled && ntp.switches.stats).cloned().collect();
@@ -144,6 +145,19 @@ pub(super) fn daemon(prepared: Prepared<'_>, server: Server) -> Result<Daemon, F
     };
     daemon.set_informant(Informant::new(known, now.mono, &mut KernelRng::default()));
     Ok(daemon)
+}
+
+/// `broadcast`, and what becomes of the broadcasts of others.
+fn broadcasts(engine: &mut Engine, config: &Config, ntp: &Ntp) {
+    for broadcast in &config.broadcasts {
+        let interval = TimeDelta::from_secs(i64::from(broadcast.interval));
+        let key = Some(KeyId::new(broadcast.key)).filter(|_| broadcast.key != 0);
+        engine.add_broadcast(clock::both(), broadcast.to, interval, key);
+    }
+    if ntp.broadcast_client || ntp.switches.bclient {
+        let listening = Listening { novolley: ntp.novolley, delay: ntp.broadcast_delay.max(0.0) };
+        engine.set_listening(listening, ntp.switches.auth);
+    }
 }
 
 /// ntpd's drift file holds the correction, our engine the error: the other sign.

@@ -173,6 +173,9 @@ fn read_configuration(args: &Args) -> Configured {
     if let Some(ntp) = &mut config.ntp {
         ntp.variables.extend(args.variables.iter().cloned());
         ntp.trusted_keys.extend(args.trusted.iter().map(|key| *key..=*key));
+        ntp.broadcast_client |= args.broadcast_client;
+        ntp.switches.auth = args.auth.unwrap_or(ntp.switches.auth);
+        ntp.broadcast_delay = args.broadcast_delay.unwrap_or(ntp.broadcast_delay);
         for (given, slot) in [(&args.log_file, &mut ntp.logfile), (&args.stats_dir, &mut ntp.statsdir)] {
             if given.is_some() {
                 slot.clone_from(given);
@@ -339,6 +342,11 @@ fn server(
     server.listen(&addresses).map_err(|error| port_taken(&error))?;
     if server.sockets() == 0 && !addresses.is_empty() {
         return Err(Fatal("Could not open NTP sockets".to_owned()));
+    }
+    for group in &ntp.multicast {
+        if let Err(error) = server.join(*group) {
+            journal.line(life, Level::Error, &format!("multicastclient {group}: {}", error.reason()));
+        }
     }
     for (number, address) in server.addresses().enumerate() {
         let name = socket_name(&address);

@@ -99,12 +99,13 @@ impl Parser<'_> {
         let Ok(address) = source.name.parse::<IpAddr>() else {
             return self.warn(format!("broadcast {}: not an address, line ignored", source.name), place);
         };
-        if source.key != 0 {
-            self.warn("key of broadcast has no effect".to_owned(), place);
-        }
         let log2 = if minpoll_given { source.minpoll } else { 6 };
         let interval = 1_u32.checked_shl(log2.unsigned_abs()).unwrap_or(64);
-        self.config.broadcasts.push(Broadcast { interval, to: SocketAddr::new(address, 123) });
+        self.config.broadcasts.push(Broadcast {
+            key: source.key,
+            interval,
+            to: SocketAddr::new(address, 123),
+        });
     }
 
     /// `tinker`, `tos`, `discard`, `mru`: words that each take a number. A bad line changes nothing.

@@ -231,7 +231,7 @@ impl State {
         Association {
             id,
             flags: AssociationFlags {
-                configured: options.kind != Kind::Pool,
+                configured: options.kind != Kind::Pool && facts.role != Role::Listener,
                 auth_enabled: options.key != 0,
                 authentic: options.key != 0 && track.authentic,
                 broadcast: false,
@@ -242,7 +242,12 @@ impl State {
             name: (source.name.parse::<IpAddr>().is_err() && !source.name.is_empty())
                 .then(|| source.name.clone()),
             local: SocketAddr::new(local, 123),
-            host_mode: if facts.role == Role::Peer { Mode::SymmetricActive } else { Mode::Client },
+            host_mode: match facts.role {
+                Role::Peer => Mode::SymmetricActive,
+                Role::Client => Mode::Client,
+                // ntpd's own number for it, which no packet has
+                Role::Listener => Mode::Control,
+            },
             peer_mode: header.map_or(Mode::Reserved, |h| h.mode),
             leap: facts.leap,
             stratum: match facts.stratum {

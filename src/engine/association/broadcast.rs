@@ -1,11 +1,12 @@
-//! Broadcasts: a packet every so often to whom it may concern, and a source that only broadcasts.
+//! Broadcasts: a packet every so often to whom it may concern.
 
 use std::net::SocketAddr;
 
 use super::request::{blurred, reference};
 use super::{Context, Port};
-use crate::types::{Leap, LogInterval, Mode, MonoTime, TimeDelta};
-use crate::wire::ntp::{HEADER_LEN, Header};
+use crate::auth::Dialect;
+use crate::types::{KeyId, Leap, LogInterval, Mode, MonoTime, TimeDelta};
+use crate::wire::ntp::Header;
 
 /// Sends the time to an address (`broadcast`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,13 +14,14 @@ pub struct Broadcaster {
     to: SocketAddr,
     interval: TimeDelta,
     due: MonoTime,
+    key: Option<KeyId>,
 }
 
 impl Broadcaster {
-    /// One packet every `interval` (at least a second), the first after one of these.
-    pub fn new(to: SocketAddr, interval: TimeDelta, now: MonoTime) -> Self {
+    /// One packet every `interval` (at least a second), the first after one of these, signed by `key`.
+    pub fn new(to: SocketAddr, interval: TimeDelta, key: Option<KeyId>, now: MonoTime) -> Self {
         let interval = interval.max(TimeDelta::from_secs(1));
-        Self { to, interval, due: now + interval }
+        Self { to, interval, due: now + interval, key }
     }
 
     /// When [`Broadcaster::timer`] is due.
@@ -27,8 +29,9 @@ impl Broadcaster {
         self.due
     }
 
-    /// The packet that is due, and where it goes. Nothing is sent while our clock is not synchronised.
-    pub fn timer(&mut self, context: &mut Context<'_>) -> Option<(SocketAddr, Port, [u8; HEADER_LEN])> {
+    /// The packet that is due, and where it goes. Nothing is sent while our clock is not synchronised,
+    /// or when the key is missing.
+    pub fn timer(&mut self, context: &mut Context<'_>) -> Option<(SocketAddr, Port, Vec<u8>)> {
         let now = context.now.mono;
         if now < self.due {
             return None;
@@ -47,6 +50,10 @@ impl Broadcaster {
             transmit: blurred(snapshot.served(context.now.clock), snapshot.precision, context.rng),
             ..snapshot.header(context.now.clock)
         };
-        Some((self.to, Port::Server, header.emit()))
+        let mut bytes = header.emit().to_vec();
+        if let Some(key) = self.key {
+            context.keys.sign_packet(key, &mut bytes, Dialect::Chrony).ok()?;
+        }
+        Some((self.to, Port::Server, bytes))
     }
 }

@@ -17,19 +17,19 @@ use crate::wire::ntp::Header;
 /// Longest time that a server may keep a request, s.
 const MAX_RESPONSE: f64 = 4.0;
 /// Root distance from which on a packet says nothing, s.
-const MAX_ROOT_DISTANCE: f64 = 16.0;
+pub(super) const MAX_ROOT_DISTANCE: f64 = 16.0;
 /// Samples that test C needs.
 const MIN_PREDICTORS: usize = 6;
 /// Sane times end in 2261, shortly before time stamps do.
 const LATEST: Timestamp = Timestamp::from_unix(9_200_000_000, 0);
 
 /// What a packet says about one exchange.
-struct Outcome {
-    measurement: Measurement,
+pub(super) struct Outcome {
+    pub(super) measurement: Measurement,
     /// Seconds that the server kept the request.
-    response_time: f64,
-    sent: LocalStamp,
-    received: LocalStamp,
+    pub(super) response_time: f64,
+    pub(super) sent: LocalStamp,
+    pub(super) received: LocalStamp,
 }
 
 impl Association {
@@ -43,8 +43,11 @@ impl Association {
     ) {
         self.counters.received = self.counters.received.saturating_add(1);
         let (Ok(header), Ok(tail)) = (Header::parse(bytes), Tail::parse(bytes)) else { return };
+        if header.mode == Mode::Broadcast {
+            return self.broadcast(context, (header, &tail), bytes, received, local);
+        }
         let expected = match self.role {
-            Role::Client => header.mode == Mode::Server,
+            Role::Client | Role::Listener => header.mode == Mode::Server,
             Role::Peer => matches!(header.mode, Mode::SymmetricActive | Mode::SymmetricPassive),
         };
         if !expected || !(1..=4).contains(&header.version.get()) {
@@ -125,7 +128,7 @@ impl Association {
         }
     }
 
-    fn packet(
+    pub(super) fn packet(
         &self,
         context: &Context<'_>,
         header: Header,
@@ -204,13 +207,11 @@ impl Association {
         let measurement = &outcome.measurement;
         let (delay, dispersion) = (measurement.delay.as_secs_f64(), measurement.dispersion.get());
         let maxdelay = self.options.maxdelay;
-        let told = Timestamp::from_nanos(measurement.at.as_nanos()) + measurement.offset;
         tests.sane = delay - dispersion <= maxdelay
             && header.precision.to_secs().get() <= maxdelay
             && new
             && (self.role == Role::Peer || (0.0..=MAX_RESPONSE).contains(&outcome.response_time))
-            && told > Timestamp::UNIX_EPOCH
-            && told < LATEST;
+            && in_range(measurement);
         let line = context.timeline.line();
         let prediction = self.register.predict(measurement.at, &line);
         let excess = prediction.map(|prediction| {
@@ -243,7 +244,7 @@ impl Association {
     }
 
     /// Whether the source follows us, or is ourselves.
-    fn is_loop(&self, context: &Context<'_>, header: &Header, local: Option<IpAddr>) -> bool {
+    pub(super) fn is_loop(&self, context: &Context<'_>, header: &Header, local: Option<IpAddr>) -> bool {
         let Some(local) = local else { return false };
         let follows_us = header.stratum.get() > 1 && refid_of(local) == Some(header.refid);
         let is_us = local == self.address.ip()
@@ -260,7 +261,7 @@ impl Association {
 }
 
 impl Packet {
-    fn fill(&mut self, context: &Context<'_>, outcome: &Outcome, tests: Tests) {
+    pub(super) fn fill(&mut self, context: &Context<'_>, outcome: &Outcome, tests: Tests) {
         self.tests = tests;
         let believed = context.timeline.line().offset_at(outcome.measurement.at);
         let offset = Exact::from_delta(outcome.measurement.offset).minus(believed);
@@ -275,8 +276,14 @@ impl Packet {
     }
 }
 
+/// Whether a sample tells a time that can be.
+pub(super) fn in_range(measurement: &Measurement) -> bool {
+    let told = Timestamp::from_nanos(measurement.at.as_nanos()) + measurement.offset;
+    told > Timestamp::UNIX_EPOCH && told < LATEST
+}
+
 /// Root delay and root dispersion: of the header, or finer ones (4.28 bits) of a field that we asked for.
-fn root_values(header: &Header, tail: &Tail<'_>) -> (Secs, Secs) {
+pub(super) fn root_values(header: &Header, tail: &Tail<'_>) -> (Secs, Secs) {
     let fine = tail.fields().filter(|field| field.kind == MONO_ROOT).find_map(|field| match field.body {
         [a, b, c, d, e, f, g, h, i, j, k, l, ..] if [*a, *b, *c, *d] == MONO_ROOT_MAGIC => {
             let secs = |bytes| f64::from(u32::from_be_bytes(bytes)) / 268_435_456.0;

@@ -64,7 +64,7 @@ impl Association {
     }
 
     /// A good sample.
-    fn accept(&mut self, context: &mut Context<'_>, measurement: Measurement) {
+    pub(super) fn accept(&mut self, context: &mut Context<'_>, measurement: Measurement) {
         let line = context.timeline.line();
         let predicted = self.register.predict(measurement.at, &line);
         let error = predicted.map(|p| Exact::from_delta(measurement.offset).minus(p.offset).abs());

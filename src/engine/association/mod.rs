@@ -13,6 +13,7 @@ mod check;
 mod exchange;
 mod facts;
 mod learn;
+mod listen;
 mod median;
 mod quantile;
 mod request;
@@ -25,6 +26,8 @@ pub use self::broadcast::Broadcaster;
 pub use self::change::Change;
 pub use self::check::Tests;
 pub use self::facts::{Activity, Counters, Facts, Packet};
+pub use self::listen::Listening;
+use self::listen::Path;
 use self::median::Median;
 use self::quantile::Quantile;
 use self::request::Memory;
@@ -233,6 +236,8 @@ pub enum Role {
     Client,
     /// Symmetric active.
     Peer,
+    /// Hears a server's broadcasts.
+    Listener,
 }
 
 /// What a dump kept besides the samples.
@@ -288,6 +293,8 @@ pub struct Association {
     key_missed: bool,
     /// Whether a kiss code was logged since the last good sample.
     kissed: bool,
+    /// What is known of a source that broadcasts.
+    path: Option<Path>,
 }
 
 impl Association {
@@ -319,6 +326,7 @@ impl Association {
             open: false,
             key_missed: context.keys.get(KeyId::new(options.key)).is_none(),
             kissed: false,
+            path: None,
             options: options.clone(),
         };
         if !options.flags.offline {
@@ -340,7 +348,7 @@ impl Association {
             Event::Online => self.online(context),
             Event::Offline => self.offline(),
             Event::Burst { good, total } => {
-                if self.role == Role::Client {
+                if self.role == Role::Client && self.path.is_none() {
                     self.schedule.burst(good, total, context.now.mono);
                 }
             }
@@ -369,7 +377,9 @@ impl Association {
             self.schedule.postpone(context.earliest);
             return;
         }
-        self.send(context);
+        if !self.listened(context) {
+            self.send(context);
+        }
     }
 
     fn send(&mut self, context: &mut Context<'_>) {
@@ -449,12 +459,17 @@ impl Association {
     /// The poll interval is this power of two from now on, within the limits of the options: the discipline decides.
     /// The next request is moved accordingly.
     pub fn set_poll(&mut self, exponent: f64) {
+        if self.path.is_some() {
+            return;
+        }
         self.schedule.direct(exponent, &self.options, self.register.min_delay());
     }
 
     /// One request soon, because something looks changed: `after` from now, if that is earlier than planned.
     pub fn hasten(&mut self, now: MonoTime, after: TimeDelta) {
-        self.schedule.hasten(now + after);
+        if self.path.is_none() {
+            self.schedule.hasten(now + after);
+        }
     }
 
     /// Whether it is the selected source: that one's interval grows slower when it does not answer.
@@ -515,7 +530,7 @@ impl Association {
         let minstratum = u8::try_from(self.options.minstratum).unwrap_or(16);
         Facts {
             address: self.address,
-            role: self.role,
+            role: if self.path.is_some() { Role::Listener } else { self.role },
             poll: self.schedule.poll(),
             score: self.schedule.score(),
             reach: self.reach,

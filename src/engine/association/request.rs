@@ -194,7 +194,7 @@ impl Association {
         purpose: Purpose,
     ) -> Option<(Vec<u8>, Token)> {
         let (transmit, interleaved, header) = match self.role {
-            Role::Client => self.client_header(context),
+            Role::Client | Role::Listener => self.client_header(context),
             Role::Peer => self.peer_header(context),
         };
         let mut bytes = header.emit().to_vec();

@@ -202,6 +202,32 @@ impl Schedule {
         }
     }
 
+    /// The source broadcasts: its round trip is measured by so many good replies, in so many requests at most.
+    pub(super) fn volley(&mut self, (good, left): (u32, u32), now: MonoTime) {
+        self.online = true;
+        self.start = Start::AtOnce;
+        self.burst = Some(Burst { kind: Kind::Initial, good, left });
+        self.due = Some(now);
+    }
+
+    /// Whether the volley has brought all that it can.
+    pub(super) const fn volley_is_over(&self) -> bool {
+        self.burst.is_none()
+    }
+
+    /// The source broadcasts: its next packet is due by then.
+    pub(super) const fn wait(&mut self, due: MonoTime) {
+        self.burst = None;
+        self.awaiting = false;
+        self.due = Some(due);
+    }
+
+    /// The source broadcasts as often as it likes: that is our poll.
+    pub(super) fn follow(&mut self, poll: i32) {
+        self.poll = poll;
+        (self.score, self.directed) = (0.0, None);
+    }
+
     /// No later than this.
     pub(super) fn hasten(&mut self, at: MonoTime) {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));

@@ -11,6 +11,7 @@ mod clocks;
 mod dump;
 mod follow;
 mod leap;
+mod listen;
 mod names;
 mod requests;
 mod smooth;
@@ -42,7 +43,7 @@ use super::server::Snapshot;
 use super::smoothing::Smoothing;
 use super::timeline::{KernelRate, Line, Timeline};
 use crate::auth::KeyRing;
-use crate::types::{Frequency, Leap, LogInterval, MonoTime, Now, RefId, TimeDelta, Timestamp};
+use crate::types::{Frequency, KeyId, Leap, LogInterval, Mode, MonoTime, Now, RefId, TimeDelta, Timestamp};
 
 /// Longest pause between requests to different sources.
 const SEPARATION: f64 = 0.2;
@@ -75,7 +76,7 @@ pub enum Input<'a> {
         /// Our address that it was sent to.
         local: Option<IpAddr>,
     },
-    /// A datagram on the server's socket that is no request of a client (modes 1, 2 and 5): peers and broadcasts.
+    /// A datagram on the server's socket that is no request of a client (modes 1, 2 and 5): of peers, and broadcasts.
     Symmetric {
         /// From where.
         from: SocketAddr,
@@ -265,6 +266,8 @@ pub struct Engine {
     /// Whether the bank was fed by reference clocks last.
     by_clock: bool,
     broadcasts: Vec<Broadcaster>,
+    /// What becomes of broadcasts of others.
+    listen: listen::Listen,
     keys: KeyRing,
     host: Host,
     precision: LogInterval,
@@ -335,6 +338,7 @@ impl Engine {
             leap: Leap::None,
             combined: 0,
             broadcasts: Vec::new(),
+            listen: listen::Listen::default(),
             last: now,
             generation: 0,
             gave_up: false,
@@ -361,9 +365,9 @@ impl Engine {
         Some(id)
     }
 
-    /// Sends the time to an address every so often.
-    pub fn add_broadcast(&mut self, now: Now, to: SocketAddr, interval: TimeDelta) {
-        self.broadcasts.push(Broadcaster::new(to, interval, now.mono));
+    /// Sends the time to an address every so often, signed by this key.
+    pub fn add_broadcast(&mut self, now: Now, to: SocketAddr, interval: TimeDelta, key: Option<KeyId>) {
+        self.broadcasts.push(Broadcaster::new(to, interval, key, now.mono));
     }
 
     fn begin(
@@ -437,6 +441,8 @@ impl Engine {
                 let peer = self.sources.iter().find(|(_, s)| s.association.address() == from);
                 if let Some(id) = peer.map(|(id, _)| *id) {
                     self.event(now, id, Event::Reply { bytes, received, local }, rng);
+                } else if bytes.first().is_some_and(|first| Mode::from_bits(*first) == Mode::Broadcast) {
+                    self.overhear(now, from, (bytes, received, local), rng);
                 }
             }
             Input::Sent { source, token, at } => self.event(now, source, Event::Sent { token, at }, rng),
@@ -649,7 +655,8 @@ impl Engine {
         let mut context = Context { now, timeline, keys, host, earliest, rng };
         for broadcaster in &mut self.broadcasts {
             if let Some((to, _, bytes)) = broadcaster.timer(&mut context) {
-                self.actions.push_back(Action::Broadcast { to, bytes: bytes.to_vec() });
+                self.listen.sent(&bytes);
+                self.actions.push_back(Action::Broadcast { to, bytes });
             }
         }
     }
@@ -695,6 +702,7 @@ impl Engine {
                 Effect::Reach => {
                     self.select(now, None, rng);
                     self.judge_place(now, id, rng);
+                    self.judge_listener(now, id, rng);
                 }
                 Effect::Notice(notice) => {
                     let level = match notice {

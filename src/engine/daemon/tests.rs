@@ -1,6 +1,7 @@
 //! One host in a little world of its own: a clock that is off, servers that are right, paths that delay.
 
 mod extras;
+mod listening;
 
 use super::*;
 use crate::engine::access::Network;
@@ -75,6 +76,10 @@ struct World {
     jitter: f64,
     gave_up: bool,
     broadcasts: u32,
+    /// What was broadcast.
+    broadcast: Vec<Vec<u8>>,
+    /// Keys of the servers.
+    keys: KeyRing,
     resolver: Vec<IpAddr>,
 }
 
@@ -118,6 +123,8 @@ impl World {
             jitter: 100e-6,
             gave_up: false,
             broadcasts: 0,
+            broadcast: Vec::new(),
+            keys: KeyRing::default(),
             resolver: Vec::new(),
         }
     }
@@ -136,6 +143,10 @@ impl World {
         let id = self.engine.add_address(self.kernel.at(self.truth), address(n), &source, &mut self.rng);
         self.act();
         id.expect("one source at each address")
+    }
+
+    fn server_keys(&mut self, keys: &KeyRing) {
+        self.keys = keys.clone();
     }
 
     fn delay(&mut self) -> i64 {
@@ -177,7 +188,10 @@ impl World {
                 Action::Log(_, text) => self.log.push(text),
                 Action::Drift(frequency, skew) => self.drift = Some((frequency, skew)),
                 Action::GiveUp => self.gave_up = true,
-                Action::Broadcast { .. } => self.broadcasts += 1,
+                Action::Broadcast { bytes, .. } => {
+                    self.broadcasts += 1;
+                    self.broadcast.push(bytes);
+                }
                 Action::Resolve { name, .. } => {
                     let result = Lookup::Addresses(self.resolver.clone());
                     let now = self.kernel.at(self.truth);
@@ -198,6 +212,7 @@ impl World {
         let precision = LogInterval::from_log2(-23);
         let mut server = server::Server::new(Remembering::default(), precision, &mut self.rng);
         server.access.set(Network::new(Ipv4Addr::UNSPECIFIED.into(), 0), true);
+        server.keys = self.keys.clone();
         let local = Snapshot::local(Stratum::new(1), precision, there, &mut self.rng);
         server.set_snapshot(Snapshot { refid: RefId::from_ascii(*b"GPS\0"), ..local });
         let from = SocketAddr::from(([10, 0, 0, 200], 40_000));
@@ -435,7 +450,7 @@ fn broadcasts_leave_once_the_clock_is_synchronised() {
     let mut world = World::new(0.0, 0.0, Settings::default());
     world.server(1, 0.0, "iburst");
     let to = SocketAddr::from(([10, 0, 0, 255], 123));
-    world.engine.add_broadcast(world.kernel.at(0), to, TimeDelta::from_secs(30));
+    world.engine.add_broadcast(world.kernel.at(0), to, TimeDelta::from_secs(30), None);
     world.run_until(301);
     assert!((8..=10).contains(&world.broadcasts), "{}", world.broadcasts);
 }

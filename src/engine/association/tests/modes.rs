@@ -259,7 +259,7 @@ fn broadcasts_leave_every_interval_while_we_are_synchronised() {
     let world = World::new(&options());
     let mut rng = SplitMix::new(1);
     let to = "192.0.2.255:123".parse().unwrap();
-    let mut broadcaster = Broadcaster::new(to, TimeDelta::from_secs(60), MonoTime::ZERO);
+    let mut broadcaster = Broadcaster::new(to, TimeDelta::from_secs(60), None, MonoTime::ZERO);
     let mut send = |secs: f64, snapshot: Snapshot| {
         let host = Host { snapshot, ..host() };
         let mut context = Context {
