@@ -138,6 +138,12 @@ impl Filter {
         for i in CORE..n {
             p[i * n + i] += BIAS_WALK * BIAS_WALK * secs;
         }
+        // what differs between the two sides is rounding that no sample would ever take away, and that a fading memory lets grow
+        for i in 1..n {
+            for j in 0..i {
+                p[i * n + j] = p[j * n + i];
+            }
+        }
     }
 
     /// Forgets: every variance grows by this factor ≥ 1 (fading memory).

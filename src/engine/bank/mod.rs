@@ -13,6 +13,7 @@
 mod filter;
 mod gauge;
 mod levels;
+mod normal;
 mod path;
 mod shape;
 mod start;
@@ -457,9 +458,8 @@ impl Bank {
             let mixed = mixture.update(above, before, disarm);
             let zero = *reference.get_or_insert(mixed.posterior.evidence);
             if learn == Learn::Yes {
-                for (density, evidence) in densities.iter_mut().zip(&mixed.each) {
-                    *density += weight * (evidence - zero).min(300.0).exp();
-                }
+                let weight = weight * (mixed.best - zero).min(300.0).exp();
+                densities.iter_mut().zip(&mixed.each).for_each(|(density, one)| *density += weight * one);
                 filter.evidence = MEMORY * filter.evidence + mixed.posterior.evidence;
             }
             filter.apply(&self.scratch, before, mixed.posterior.shift, mixed.posterior.variance);
@@ -518,9 +518,13 @@ impl Bank {
         (state, cov)
     }
 
-    /// … with the common part of the biases settled, on a copy: the filters stay free of it.
+    /// … with the common part of the biases settled.
     fn settled(&self) -> (Vec<f64>, Vec<f64>) {
-        let (state, cov) = self.collapse();
+        self.settle(self.collapse())
+    }
+
+    /// Settles the common part of the biases, on a copy: the filters stay free of it.
+    fn settle(&self, (state, cov): (Vec<f64>, Vec<f64>)) -> (Vec<f64>, Vec<f64>) {
         if !self.biased || state.is_empty() {
             return (state, cov);
         }
@@ -547,10 +551,11 @@ impl Bank {
         if self.filters.is_empty() {
             return;
         }
+        let whole = self.collapse();
         if self.biased {
-            self.common = gauge::common(&self.claims(), self.common);
+            self.common = gauge::common(&self.claims_of(&whole.0), self.common);
         }
-        let (state, cov) = self.settled();
+        let (state, cov) = self.settle(whole);
         let n = state.len();
         let mean = [state[0], state[1]];
         let (offset, rate) = (cov[0].max(1e-22), cov[n + 1].max(1e-24));

@@ -4,7 +4,7 @@
 //! **uniform** within ±e/2; for unequal queues it is tilted exponentially. So a sample whose box holds the whole prior is
 //! ignored (a Gaussian of that variance would pull), and one whose box excludes it corrects hard.
 
-use std::f64::consts::FRAC_1_SQRT_2;
+use super::normal::bell_and_tail;
 
 /// Number of shapes that are mixed.
 pub(super) const SHAPES: usize = 7;
@@ -124,13 +124,12 @@ impl Truncated {
         if !(from <= 5.0 && to - from >= 1e-3) {
             return None;
         }
-        let density = |u: f64| (-0.5 * u * u).exp() / SQRT_TAU;
-        let above = |u: f64| 0.5 * libm::erfc(u * FRAC_1_SQRT_2);
-        let mass = above(from) - above(to);
+        let ((low, above), (high, beyond)) = (bell_and_tail(from), bell_and_tail(to));
+        let mass = above - beyond;
         if mass < 1e-9 {
             return None;
         }
-        let (low, high) = (density(from), density(to));
+        let (low, high) = (low / SQRT_TAU, high / SQRT_TAU);
         let mean = (low - high) / mass;
         // 0 · ∞ does not occur: the density underflows long before the bound does
         let lost = (to * high - from * low) / mass + mean * mean;
@@ -151,7 +150,8 @@ pub(super) struct Mixture {
 pub(super) struct Mixed {
     /// Evidence, shift and variance of the mixture; exact, since all shapes move the state along one direction.
     pub(super) posterior: Posterior,
-    /// ln of the density of the sample under each shape.
+    /// ln of the density of the sample under the likeliest shape, and the density under each relative to that one.
+    pub(super) best: f64,
     pub(super) each: [f64; SHAPES],
 }
 
@@ -170,19 +170,16 @@ impl Mixture {
         let mut last = LastLog::default();
         let post: [Posterior; SHAPES] =
             std::array::from_fn(|i| self.shapes[i].update(above, prior, disarm, self.norms[i], &mut last));
-        let each = post.map(|one| one.evidence);
-        let best = each.iter().copied().fold(f64::MIN, f64::max);
-        let mut parts = [0.0; SHAPES];
-        for ((part, weight), evidence) in parts.iter_mut().zip(&self.weights).zip(&each) {
-            *part = weight * (evidence - best).exp();
-        }
+        let best = post.iter().map(|one| one.evidence).fold(f64::MIN, f64::max);
+        let each = post.map(|one| (one.evidence - best).exp());
+        let parts: [f64; SHAPES] = std::array::from_fn(|i| self.weights[i] * each[i]);
         let total: f64 = parts.iter().sum();
         let mean = |f: &dyn Fn(&Posterior) -> f64| {
             parts.iter().zip(&post).map(|(part, one)| part * f(one)).sum::<f64>() / total
         };
         let shift = mean(&|one| one.shift);
         let variance = mean(&|one| one.variance + (one.shift - shift) * (one.shift - shift));
-        Mixed { posterior: Posterior { evidence: best + total.ln(), shift, variance }, each }
+        Mixed { posterior: Posterior { evidence: best + total.ln(), shift, variance }, best, each }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The start: the first samples are filtered again, from scratch, with every new one, since only now is it known which of them
 //! had short round trips, how wide the queues are, and how fast the clock.
 
-use super::filter::Filter;
+use super::filter::{CORE, Filter};
 use super::levels::{LEVELS, Level};
 use super::{Bank, Learn, Observation, SourceId, Verdict, wide};
 
@@ -10,6 +10,9 @@ const SAMPLES: usize = 24;
 const SAMPLES_PER_SOURCE: usize = 8;
 /// … but no more than this, since each sample costs as much as all before it.
 const MOST: usize = 40;
+/// From so many samples on, only every so many are filtered again: between them a sample is added to what is known.
+const CALM: usize = 16;
+const EVERY: usize = 4;
 /// Standard deviation of the rate of a clock that nobody knows, s/s.
 pub(super) const START_RATE_SD: f64 = 1e-4;
 /// No prior of the rate is believed more than this, s/s.
@@ -73,10 +76,16 @@ impl Bank {
 
     /// Adds a sample to the start.
     pub(super) fn begin_with(&mut self, o: Observation) -> Verdict {
+        let mut count = 0;
         if let Some(start) = &mut self.start {
             start.samples.push(o);
+            count = start.samples.len();
         }
-        self.replay();
+        let member = self.paths.iter().position(|path| path.source == o.source);
+        match member.filter(|_| self.has_all_biases() && count > CALM && !count.is_multiple_of(EVERY)) {
+            Some(member) => _ = self.follow_on(member, &o, Learn::Yes),
+            None => self.replay(),
+        }
         self.refresh();
         if self.filters.is_empty() { Verdict::Refused } else { Verdict::Taken }
     }
@@ -111,6 +120,22 @@ impl Bank {
         self.start = Some(start);
     }
 
+    /// Whether every path has its state in the filters.
+    fn has_all_biases(&self) -> bool {
+        let biases = if self.paths.len() > 1 { self.paths.len() } else { 0 };
+        self.filters.first().is_some_and(|filter| filter.size() == CORE + biases)
+    }
+
+    /// One sample into every filter; returns how far it lay above the prediction, and the variance of that.
+    fn follow_on(&mut self, member: usize, o: &Observation, learn: Learn) -> (f64, f64) {
+        let late = self.advance(o.at);
+        let mixture = self.paths[member].mixture(o.delay, o.stamps);
+        let z = self.relative(member, o, late);
+        let predicted = self.predict(member, z, &mixture);
+        self.assimilate(member, z, &mixture, 1.0, learn);
+        predicted
+    }
+
     /// Filters all samples from scratch; returns their evidence.
     fn filter_all(&mut self, start: &Start, rate_sd: f64) -> f64 {
         let Some(first) = start.samples.first() else { return f64::MIN };
@@ -137,15 +162,11 @@ impl Bank {
         let mut evidence = 0.0;
         for (i, o) in start.samples.iter().enumerate() {
             let Some(member) = self.paths.iter().position(|path| path.source == o.source) else { continue };
-            let late = self.advance(o.at);
-            let mixture = self.paths[member].mixture(o.delay, o.stamps);
-            let z = self.relative(member, o, late);
+            let learn = if i >= 2 { Learn::Yes } else { Learn::No };
+            let (above, variance) = self.follow_on(member, o, learn);
             if i > 0 {
-                let (above, variance) = self.predict(member, z, &mixture);
                 evidence -= 0.5 * ((above * above / variance).min(100.0) + variance.ln());
             }
-            let learn = if i >= 2 { Learn::Yes } else { Learn::No };
-            self.assimilate(member, z, &mixture, 1.0, learn);
         }
         evidence
     }

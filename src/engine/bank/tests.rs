@@ -239,6 +239,20 @@ fn a_known_rate_is_used_from_the_first_sample_and_a_wrong_one_is_overcome() {
 }
 
 #[test]
+fn a_short_memory_stays_sure_of_itself() {
+    // rounding that is not the same on both sides of the diagonal would grow with each sample that fades
+    for max_samples in [2, 3, 4, 6] {
+        for rate in 0..6 {
+            let mut world = World::new(0.0, f64::from(rate) * 1e-6);
+            world.bank = Bank::new(max_samples);
+            world.run(30_000.0, 64.0, &[LAN]);
+            let e = world.bank.estimate(world.timeline.free(world.local)).unwrap();
+            assert!(e.offset_sd < 3e-4 && e.rate_sd < 1e-5, "{max_samples} {rate}: {e:?}");
+        }
+    }
+}
+
+#[test]
 fn maxsamples_cuts_the_memory() {
     let sd = |max_samples| {
         let mut world = World::new(0.0, 10e-6);
