@@ -308,8 +308,8 @@ impl Selection {
         }
     }
 
-    /// Judges all sources. `updated` is the one whose sample caused the run.
-    pub fn run(&mut self, candidates: &[Candidate], updated: Option<SourceId>, limits: &Limits) -> Outcome {
+    /// Judges all sources. `updated`: those that had a sample since the last run.
+    pub fn run(&mut self, candidates: &[Candidate], updated: &[SourceId], limits: &Limits) -> Outcome {
         let mut messages = Vec::new();
         for candidate in candidates {
             self.sources.entry(candidate.id).or_default();
@@ -494,7 +494,7 @@ impl Selection {
     fn choose(
         &mut self,
         kept: &[(Candidate, Stats)],
-        updated: Option<SourceId>,
+        updated: &[SourceId],
         limits: &Limits,
         messages: &mut Vec<Message>,
     ) -> SourceId {
@@ -511,6 +511,7 @@ impl Selection {
             (stats.root_distance + strata * limits.stratumweight + away).max(1e-9)
         };
         let reference = old.and_then(|id| kept.iter().find(|(c, _)| c.id == id)).map(|(c, s)| distance(c, s));
+        let moved = old.is_some_and(|id| updated.contains(&id));
         let mut best: Option<(SourceId, f64)> = None;
         for (candidate, stats) in kept {
             let Some(memory) = self.sources.get_mut(&candidate.id) else { continue };
@@ -519,7 +520,7 @@ impl Selection {
                 Some(_) if Some(candidate.id) == old => memory.score = 1.0,
                 Some(reference) => {
                     // scores move with the samples of the source itself or of the one that it is held against
-                    if updated == Some(candidate.id) || updated == old {
+                    if updated.contains(&candidate.id) || moved {
                         memory.score = (memory.score * reference / own).max(1.0);
                     }
                 }
@@ -582,11 +583,11 @@ impl Selection {
     fn note_bad(
         &mut self,
         candidates: &[Candidate],
-        updated: Option<SourceId>,
+        updated: &[SourceId],
         limits: &Limits,
         messages: &mut Vec<Message>,
     ) {
-        for candidate in candidates.iter().filter(|c| updated == Some(c.id)) {
+        for candidate in candidates.iter().filter(|c| updated.contains(&c.id)) {
             let Some(memory) = self.sources.get_mut(&candidate.id) else { continue };
             let message = match memory.status {
                 Status::BadDistance => Message::Distance(candidate.id),

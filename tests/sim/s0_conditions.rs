@@ -271,3 +271,22 @@ fn s021_a_rate_that_somebody_else_sets_is_noticed_and_undone() {
         assert!(run.daemon().samples + 3 >= clean.daemon().samples, "{more}");
     }
 }
+
+#[test]
+fn s022_of_many_sources_the_liars_are_found_and_the_lost_are_left() {
+    // more than are judged with every sample
+    let gone = Conduct { silent: (900, i64::MAX), ..honest() };
+    let conducts: Vec<Conduct> = (0..60)
+        .map(|number| match number % 5 {
+            1 => liar(30),
+            2 => gone.clone(),
+            _ => honest(),
+        })
+        .collect();
+    let run = Scenario { servers: servers(&conducts), ..quick() }.until(1800);
+    assert!(run.synced_at() < 15, "{}", run.synced_at());
+    assert!(run.max_offset() < 5e-4, "{}", run.max_offset());
+    let letters = run.selected();
+    assert!(letters.matches('x').count() == 12 && letters.matches('*').count() == 1, "{letters}");
+    assert_eq!(run.daemon().said("Detected falseticker"), 12, "{:?}", run.daemon().log);
+}

@@ -142,7 +142,7 @@ impl Engine {
                     self.record_statistics(now, id);
                     self.clock_sampled(now, id, &measurement, rng);
                 }
-                None => self.select(now, None, rng),
+                None => self.select(now, rng),
             }
         }
     }

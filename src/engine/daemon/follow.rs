@@ -135,6 +135,13 @@ impl Engine {
             source.fresh = true;
         }
         self.record_statistics(now, id);
+        if !self.crowd.is_time(now.mono, self.sources.len(), self.selection.selected() == Some(id)) {
+            self.crowd.waits(id);
+            if self.is_admitted(id) && self.selection.selected().is_some() && self.feed(now, id, measurement) {
+                self.correct(now, None, rng);
+            }
+            return;
+        }
         let outcome = self.judge(now, Some(id));
         let admitted = self.is_admitted(id) && outcome.decision != Decision::Lost;
         if admitted {
@@ -143,9 +150,16 @@ impl Engine {
         self.decide(now, outcome, admitted, rng);
     }
 
+    /// The reachability of a source changed.
+    pub(super) fn reached(&mut self, now: Now, rng: &mut dyn Rng) {
+        if self.crowd.is_time(now.mono, self.sources.len(), false) {
+            self.select(now, rng);
+        }
+    }
+
     /// Runs the selection because something other than a sample changed.
-    pub(super) fn select(&mut self, now: Now, updated: Option<SourceId>, rng: &mut dyn Rng) {
-        let outcome = self.judge(now, updated);
+    pub(super) fn select(&mut self, now: Now, rng: &mut dyn Rng) {
+        let outcome = self.judge(now, None);
         // without a sample there is nothing to update from
         if outcome.decision == Decision::Lost {
             self.decide(now, outcome, false, rng);
@@ -176,7 +190,8 @@ impl Engine {
         let candidates: Vec<Candidate> = servers.chain(self.clock_candidates(now)).collect();
         let limits = self.limits();
         let before = self.selection.selected();
-        let outcome = self.selection.run(&candidates, updated, &limits);
+        let updated = self.crowd.judged(now.mono, updated);
+        let outcome = self.selection.run(&candidates, &updated, &limits);
         let after = self.selection.selected();
         if before != after {
             for (id, source) in &mut self.sources {
@@ -202,8 +217,8 @@ impl Engine {
         }
     }
 
-    /// Gives a sample of a believed source to the bank, and its earlier ones while the bank is young.
-    fn feed(&mut self, now: Now, id: SourceId, measurement: &Measurement) {
+    /// Gives a sample of a believed source to the bank, and its earlier ones while the bank is young. Whether it learnt anything.
+    fn feed(&mut self, now: Now, id: SourceId, measurement: &Measurement) -> bool {
         let newcomer = self.sources.get(&id).is_some_and(|s| !s.fed);
         let verdict = if newcomer && self.is_young(now) || self.by_clock != self.follows_clock() {
             self.admit();
@@ -213,7 +228,8 @@ impl Engine {
             Some(self.bank.accept(id, &mirrored(*measurement, mindelay)))
         };
         let outlook = self.bank.outlook(id);
-        let Some(source) = self.sources.get_mut(&id) else { return };
+        let learnt = !matches!(verdict, Some(Verdict::Crowded | Verdict::Refused));
+        let Some(source) = self.sources.get_mut(&id) else { return learnt };
         source.fed = true;
         if matches!(verdict, Some(Verdict::Suspected | Verdict::Jumped)) && source.calm == 0 {
             source.calm = EXTRA_EVERY;
@@ -226,6 +242,7 @@ impl Engine {
             let poll = source.poll;
             source.association.set_poll(poll);
         }
+        learnt
     }
 
     /// Whether newcomers still bring their earlier samples along.

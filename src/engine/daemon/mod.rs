@@ -8,6 +8,7 @@
 //! holds what is told about us. Plain requests of clients do not pass here (`engine::server`).
 
 mod clocks;
+mod crowd;
 mod dump;
 mod follow;
 mod leap;
@@ -20,6 +21,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 pub use self::clocks::{ClockReading, ClockSource};
+use self::crowd::{Crowd, Due};
 pub use self::dump::{DumpedSample, SourceDump};
 pub use self::names::Family;
 pub use self::requests::{Correction, Listed, Settime};
@@ -228,6 +230,8 @@ pub struct Source {
     /// Polls until another extra request may be asked for.
     calm: u32,
     course: Course,
+    /// As [`Due`] knows it.
+    due: Option<MonoTime>,
 }
 
 /// What statistics.log said about a source last.
@@ -257,6 +261,9 @@ pub struct Engine {
     reference: Reference,
     manual: Manual,
     sources: BTreeMap<SourceId, Source>,
+    /// When each of them is due.
+    due: Due,
+    crowd: Crowd,
     clocks: BTreeMap<SourceId, ClockSource>,
     names: Names,
     fallback: Fallback,
@@ -311,6 +318,8 @@ impl Engine {
             bank,
             selection: Selection::default(),
             sources: BTreeMap::new(),
+            due: Due::default(),
+            crowd: Crowd::default(),
             clocks: BTreeMap::new(),
             leaps: leap::Leaps::default(),
             fallback: Fallback::new(setup.settings.fallbackdrift),
@@ -403,8 +412,10 @@ impl Engine {
             poll: f64::from(options.minpoll),
             calm: 0,
             course: Course::default(),
+            due: None,
         };
         self.sources.insert(id, source);
+        self.note_due(id);
         self.generation = self.generation.wrapping_add(1);
     }
 
@@ -420,7 +431,7 @@ impl Engine {
         self.drop_association(id);
         self.names.remove(id);
         self.update_options();
-        self.select(now, None, rng);
+        self.select(now, rng);
         true
     }
 
@@ -456,6 +467,11 @@ impl Engine {
         }
         self.run_timers(now, rng);
         self.flush_clock();
+        debug_assert_eq!(
+            self.due.next(),
+            self.sources.values().filter_map(|s| s.association.next_timeout()).min(),
+            "a timer moved without a note"
+        );
     }
 
     /// The next thing to do.
@@ -476,7 +492,6 @@ impl Engine {
 
     /// When [`Input::Timer`] is due.
     pub fn next_timeout(&self) -> Option<MonoTime> {
-        let sources = self.sources.values().filter_map(|s| s.association.next_timeout());
         let broadcasts = self.broadcasts.iter().map(Broadcaster::next_timeout);
         let clocks = self.clocks.values().map(|source| source.clock.next_timeout());
         let leap = self.leap_timeout(self.last);
@@ -487,7 +502,7 @@ impl Engine {
             leap,
             self.fallback.next_timeout(),
         ];
-        sources.chain(broadcasts).chain(clocks).chain(own.into_iter().flatten()).min()
+        self.due.next().into_iter().chain(broadcasts).chain(clocks).chain(own.into_iter().flatten()).min()
     }
 
     /// The clock and its corrections.
@@ -595,8 +610,9 @@ impl Engine {
     }
 
     /// The distance that requests to different sources keep.
-    fn separation(&self) -> TimeDelta {
-        let shortest = self.sources.values().map(|s| s.association.facts().poll).min().unwrap_or(6);
+    fn separation(&mut self) -> TimeDelta {
+        let polls = self.sources.values().map(|s| s.association.facts().poll);
+        let shortest = self.crowd.shortest(self.generation, self.sources.len(), || polls.min().unwrap_or(6));
         let interval = 2.0_f64.powi(shortest);
         let count = f64::from(u32::try_from(self.sources.len()).unwrap_or(u32::MAX)).max(1.0);
         let distance = (interval / 8.0)
@@ -607,12 +623,7 @@ impl Engine {
     }
 
     fn run_timers(&mut self, now: Now, rng: &mut dyn Rng) {
-        let due: Vec<SourceId> = self
-            .sources
-            .iter()
-            .filter(|(_, s)| s.association.next_timeout().is_some_and(|t| t <= now.mono))
-            .map(|(id, _)| *id)
-            .collect();
+        let due = self.due.until(now.mono);
         if !due.is_empty() {
             self.run_sources(now, &due, rng);
         }
@@ -683,7 +694,7 @@ impl Engine {
 
     fn drain(&mut self, now: Now, id: SourceId, rng: &mut dyn Rng) {
         while let Some(source) = self.sources.get_mut(&id) {
-            let Some(effect) = source.association.poll() else { return };
+            let Some(effect) = source.association.poll() else { break };
             let whom = source.association.address().ip();
             match effect {
                 Effect::Send { to, bytes, token, port } => {
@@ -700,7 +711,7 @@ impl Engine {
                 }
                 Effect::Sample(measurement) => self.sampled(now, id, &measurement, rng),
                 Effect::Reach => {
-                    self.select(now, None, rng);
+                    self.reached(now, rng);
                     self.judge_place(now, id, rng);
                     self.judge_listener(now, id, rng);
                 }
@@ -713,6 +724,17 @@ impl Engine {
                     self.log(level, text);
                 }
             }
+        }
+        self.note_due(id);
+    }
+
+    /// The timer of a source may have moved.
+    pub(super) fn note_due(&mut self, id: SourceId) {
+        let Some(source) = self.sources.get_mut(&id) else { return };
+        let next = source.association.next_timeout();
+        if source.due != next {
+            let before = std::mem::replace(&mut source.due, next);
+            self.due.set(id, before, next);
         }
     }
 

@@ -92,7 +92,7 @@ impl Engine {
         }
         if changed {
             self.update_options();
-            self.select(now, None, rng);
+            self.select(now, rng);
         }
     }
 
@@ -104,14 +104,15 @@ impl Engine {
 
     /// Forgets the association of a place. Answers whether there was one.
     pub(super) fn drop_association(&mut self, id: SourceId) -> bool {
-        let there = self.sources.remove(&id).is_some();
-        if there {
+        let gone = self.sources.remove(&id);
+        if let Some(source) = &gone {
+            self.due.set(id, source.due, None);
             self.generation = self.generation.wrapping_add(1);
             self.actions.push_back(Action::Close(id));
             self.selection.remove(id);
             self.bank.remove(id);
         }
-        there
+        gone.is_some()
     }
 }
 

@@ -191,7 +191,7 @@ impl Engine {
     /// The choice is made anew.
     pub fn reselect(&mut self, now: Now, rng: &mut dyn Rng) {
         self.selection.reselect();
-        self.select(now, None, rng);
+        self.select(now, rng);
     }
 
     /// The distance by which another source must win, s.
@@ -202,7 +202,7 @@ impl Engine {
     /// All samples are dropped; the clock counts as one that jumped.
     pub fn reset_sources(&mut self, now: Now, rng: &mut dyn Rng) {
         self.restart(now, rng);
-        self.select(now, None, rng);
+        self.select(now, rng);
     }
 
     /// What is still to be slewed is stepped. Answers whether the clock is ours to step.

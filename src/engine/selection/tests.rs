@@ -39,7 +39,8 @@ fn source(id: u32, offset: f64, distance: f64) -> Candidate {
 }
 
 fn run(selection: &mut Selection, candidates: &[Candidate]) -> Outcome {
-    selection.run(candidates, candidates.first().map(|c| c.id), &LIMITS)
+    let first: Vec<SourceId> = candidates.iter().take(1).map(|c| c.id).collect();
+    selection.run(candidates, &first, &LIMITS)
 }
 
 fn letters(selection: &Selection, candidates: &[Candidate]) -> String {
@@ -56,7 +57,7 @@ fn the_majority_wins_and_the_liar_is_named() {
     assert_eq!(outcome.messages, [Message::Selected(SourceId(1))]);
     // about the liar a line comes after four of its updates
     for round in 1..=5 {
-        let outcome = selection.run(&all, Some(SourceId(3)), &LIMITS);
+        let outcome = selection.run(&all, &[SourceId(3)], &LIMITS);
         let said = outcome.messages.contains(&Message::Falseticker(SourceId(3)));
         assert_eq!(said, round == 4, "round {round}");
     }
@@ -83,7 +84,7 @@ fn the_result_does_not_depend_on_the_order() {
     let first = run(&mut Selection::default(), &all).decision;
     all.reverse();
     let mut selection = Selection::default();
-    let second = selection.run(&all, Some(SourceId(1)), &LIMITS).decision;
+    let second = selection.run(&all, &[SourceId(1)], &LIMITS).decision;
     let sorted = |decision| match decision {
         Decision::Update(mut used) => {
             used.sort();
@@ -172,7 +173,7 @@ fn without_a_new_sample_of_the_selected_one_nothing_is_updated() {
     let mut selection = Selection::default();
     run(&mut selection, &all);
     all[0].fresh = false;
-    assert_eq!(selection.run(&all, Some(SourceId(2)), &LIMITS).decision, Decision::Keep);
+    assert_eq!(selection.run(&all, &[SourceId(2)], &LIMITS).decision, Decision::Keep);
     assert_eq!(letters(&selection, &all), "*+");
 }
 
