@@ -137,7 +137,8 @@ impl Engine {
         self.record_statistics(now, id);
         if !self.crowd.is_time(now.mono, self.sources.len(), self.selection.selected() == Some(id)) {
             self.crowd.waits(id);
-            if self.is_admitted(id) && self.selection.selected().is_some() && self.feed(now, id, measurement) {
+            if self.is_admitted(id) && self.selection.selected().is_some() && self.feed(now, id, measurement)
+            {
                 self.correct(now, None, rng);
             }
             return;
