@@ -89,7 +89,7 @@ impl Kind {
 pub struct StatLog {
     directory: PathBuf,
     kinds: Vec<Kind>,
-    /// A banner comes every so many records; 0: only at the start.
+    /// A banner comes every so many records; 0: never, not even at the start.
     banner: u32,
     files: BTreeMap<&'static str, (LogFile, u32)>,
     /// A file that could not be written is complained about once.
@@ -152,7 +152,7 @@ impl StatLog {
         }
         let Some((file, count)) = self.files.get_mut(name) else { return Ok(()) };
         let mut text = String::new();
-        let due = if self.banner == 0 { *count == 0 } else { *count % self.banner == 0 };
+        let due = self.banner > 0 && *count % self.banner == 0;
         if due {
             let rule = "=".repeat(kind.title().len());
             let _ = writeln!(text, "{rule}\n{}\n{rule}", kind.title());

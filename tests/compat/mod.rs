@@ -51,3 +51,4 @@ pub(crate) mod peer;
 mod responder;
 mod server;
 mod telling;
+mod wire;

@@ -50,6 +50,7 @@ struct World {
     path: Path,
     /// When each request left.
     requests: Vec<f64>,
+    last_request: Vec<u8>,
     packets: Vec<Packet>,
     samples: Vec<Measurement>,
     notices: Vec<Notice>,
@@ -128,6 +129,7 @@ impl World {
                 Some((1e-3 + jitter(), 1e-3 + jitter()))
             }),
             requests: Vec::new(),
+            last_request: Vec::new(),
             packets: Vec::new(),
             samples: Vec::new(),
             notices: Vec::new(),
@@ -173,6 +175,7 @@ impl World {
     /// A request leaves now.
     fn deliver(&mut self, bytes: &[u8], token: Token) {
         self.requests.push(self.now);
+        self.last_request = bytes.to_vec();
         if self.kernel {
             // it really left a little later than was thought
             let stamp = self.stamp(self.now + 20e-6, Stamper::Kernel);

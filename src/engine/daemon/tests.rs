@@ -76,6 +76,8 @@ struct World {
     jitter: f64,
     gave_up: bool,
     broadcasts: u32,
+    /// What the kernel was told last.
+    kernel_synchronised: Option<bool>,
     /// What was broadcast.
     broadcast: Vec<Vec<u8>>,
     /// Keys of the servers.
@@ -123,6 +125,7 @@ impl World {
             jitter: 100e-6,
             gave_up: false,
             broadcasts: 0,
+            kernel_synchronised: None,
             broadcast: Vec::new(),
             keys: KeyRing::default(),
             resolver: Vec::new(),
@@ -184,6 +187,9 @@ impl World {
                 Action::Clock(ClockCommand::Step(delta)) => {
                     let setting = self.kernel.setting;
                     self.kernel.change(self.truth, setting, delta);
+                }
+                Action::Clock(ClockCommand::Status { synchronised, .. }) => {
+                    self.kernel_synchronised = Some(synchronised);
                 }
                 Action::Log(_, text) => self.log.push(text),
                 Action::Drift(frequency, skew) => self.drift = Some((frequency, skew)),

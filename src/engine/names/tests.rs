@@ -99,15 +99,31 @@ fn a_pool_has_twice_its_places_until_enough_members_answered() {
 
 #[test]
 fn families_are_chosen_by_the_options() {
-    let mut options = Source::new(Kind::Server, "a.example");
-    options.flags.ipv6 = true;
-    let mut names = Names::new(None);
-    let (id, _) = names.add(at(0), &options);
-    names.timer(at(0));
-    drain(&mut names);
-    let answer = Answer::Addresses(vec![address(1), "2001:db8::1".parse().unwrap()]);
-    names.resolved(at(0), id, &answer, &free);
-    assert_eq!(assigned(&drain(&mut names)), [(1, "[2001:db8::1]:123".to_owned())]);
+    let both = vec![address(1), "2001:db8::1".parse().unwrap()];
+    for (ipv4, ipv6, chosen) in [
+        (false, true, "[2001:db8::1]:123"),
+        (true, false, "192.0.2.1:123"),
+        (false, false, "192.0.2.1:123"),
+        (true, true, "192.0.2.1:123"),
+    ] {
+        for turned in [false, true] {
+            let mut options = Source::new(Kind::Server, "a.example");
+            (options.flags.ipv4, options.flags.ipv6) = (ipv4, ipv6);
+            let mut names = Names::new(None);
+            let (id, _) = names.add(at(0), &options);
+            names.timer(at(0));
+            drain(&mut names);
+            let mut answer = both.clone();
+            if turned {
+                answer.reverse();
+            }
+            let first = SocketAddr::new(answer[0], 123).to_string();
+            names.resolved(at(0), id, &Answer::Addresses(answer), &free);
+            // who says nothing, or both, takes them in the resolver's order
+            let expected = if ipv4 == ipv6 { first } else { chosen.to_owned() };
+            assert_eq!(assigned(&drain(&mut names)), [(1, expected)]);
+        }
+    }
 }
 
 #[test]

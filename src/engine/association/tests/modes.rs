@@ -214,6 +214,16 @@ fn interleaved_peers_tell_when_their_packets_really_left() {
 
 #[test]
 fn finer_root_values_are_asked_for_and_taken() {
+    let asked = |fine| {
+        let mut options = options();
+        options.extensions.mono_root = fine;
+        let mut world = World::new(&options);
+        world.now = 0.2;
+        world.handle(Event::Timer);
+        world.last_request.clone()
+    };
+    assert_eq!((asked(false).len(), asked(true).len()), (48, 76));
+    assert_eq!(asked(true)[48..56], [0xf3, 0x23, 0, 28, 0xf5, 0xbe, 0xdd, 0x9a]);
     let mut options = options();
     options.extensions.mono_root = true;
     let mut world = World::new(&options);

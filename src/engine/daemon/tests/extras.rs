@@ -4,7 +4,7 @@ use super::*;
 use crate::engine::daemon::{ClockReading, SourceDump};
 use crate::engine::interference::Interference;
 use crate::engine::leap::LeapTable;
-use crate::engine::options::LeapSecondMode;
+use crate::engine::options::{LeapSecondMode, Smoothing};
 use crate::engine::refclock;
 
 /// From the start of a world to the end of 2026, s.
@@ -14,9 +14,14 @@ const BEFORE: i64 = 7200;
 
 /// A world that begins two hours before an inserted leap second.
 fn before_leap(mode: LeapSecondMode) -> World {
+    before_smoothed_leap(mode, None)
+}
+
+fn before_smoothed_leap(mode: LeapSecondMode, smoothing: Option<Smoothing>) -> World {
     let list = "3439756800\t34\n3550089600\t35\n3644697600\t36\n3692217600\t37\n4007750400\t38\n";
     let ahead = TimeDelta::from_secs(TO_NEW_YEAR - BEFORE).as_secs_f64();
-    let mut world = World::new(-ahead, 10.0, Settings { leapsecmode: mode, ..Settings::default() });
+    let mut world =
+        World::new(-ahead, 10.0, Settings { leapsecmode: mode, smoothing, ..Settings::default() });
     world.engine.set_leap_table(LeapTable::parse_list(list));
     world.server(1, ahead, "iburst");
     world
@@ -263,5 +268,71 @@ fn a_foreign_rate_is_undone_and_where_its_effect_is_unknown_everything_is_measur
         assert!(world.error().abs() < 1e-3, "{}", world.error());
         let said = world.log.iter().filter(|line| line.contains("interference")).count();
         assert_eq!(said, 1, "{:?}", world.log);
+    }
+}
+
+#[test]
+fn a_leap_second_is_smeared_for_clients_where_time_is_smoothed() {
+    let smear = Smoothing { max_freq: 400.0, max_wander: 0.5, leap_only: true };
+    for smoothing in [Some(smear), None] {
+        let mut world = before_smoothed_leap(LeapSecondMode::Slew, smoothing);
+        // what clients are told, and how far it is behind the server
+        let told = |world: &World| {
+            let now = world.kernel.at(world.truth);
+            let served = world.engine.served(now);
+            (served.leap, lacks(world) - (served.served(now.clock) - now.clock).as_secs_f64())
+        };
+        world.run_until(BEFORE - 10);
+        let (leap, before) = told(&world);
+        assert!(before.abs() < 1e-3, "{before}");
+        assert_eq!(
+            leap == Leap::None,
+            smoothing.is_some(),
+            "who gets a smear does not hear of the leap second"
+        );
+        world.run_until(BEFORE);
+        second_is_inserted(&mut world);
+        world.run_until(BEFORE + 10);
+        let mut last = told(&world).1;
+        assert!((last + f64::from(u8::from(smoothing.is_some()))).abs() < 5e-3, "{last}");
+        for second in 11..5000 {
+            world.run_until(BEFORE + second);
+            let here = told(&world).1;
+            assert!((here - last).abs() < 450e-6, "{second}: {last} {here}");
+            last = here;
+        }
+        assert!(last.abs() < 2e-3, "{last}");
+        assert_eq!(world.said("Adjusting system clock for leap second"), 1);
+    }
+}
+
+#[test]
+fn an_address_is_looked_up_again_after_refresh() {
+    let address_after = |refresh| {
+        let mut world = World::new(0.0, 0.0, Settings { refresh, ..Settings::default() });
+        for n in [1, 2] {
+            world.remotes.insert(address(n), Remote { ahead: 0.0, up: true });
+        }
+        world.resolver = vec![address(1).ip()];
+        world.engine.add_name(world.kernel.at(0), &SourceOptions::new(Kind::Server, "ntp.example"));
+        world.run_until(1000);
+        world.resolver = vec![address(2).ip()];
+        world.run_until(5000);
+        let (_, source) = world.engine.sources().next().unwrap();
+        source.association.address()
+    };
+    assert_eq!(
+        (address_after(2000), address_after(1_209_600), address_after(0)),
+        (address(2), address(1), address(1))
+    );
+}
+
+#[test]
+fn the_kernel_counts_as_synchronised_with_rtcsync_only() {
+    for rtcsync in [true, false] {
+        let mut world = World::new(0.0, 10.0, Settings { rtcsync, ..Settings::default() });
+        world.server(1, 0.0, "iburst");
+        world.run_until(1000);
+        assert_eq!(world.kernel_synchronised, Some(rtcsync));
     }
 }
