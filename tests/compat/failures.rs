@@ -1,4 +1,4 @@
-//! `ntpdate` where the network, the names or the permission fail: one clear line, the exit code, an object that keeps
+//! `ntpdate` and `ntpq` where the network, the names or the permission fail: one clear line, the exit code, an object that keeps
 //! the schema.
 
 use std::net::UdpSocket;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::daemon::{Daemon, Kind, Setup};
 use super::namespace::{Host, Lab};
-use super::peer::{Side, our, side};
+use super::peer::{Package, Side, our, side};
 use crate::support::schema::check_output;
 
 /// What `ntpdate -q WORDS…` and `ntpdate --json -q WORDS…` say on this host: exit code, lines of standard error with
@@ -148,4 +148,121 @@ fn name_servers_dead_silent_and_slow() {
         assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{ran:?}");
         assert!(ran.out.starts_with(&format!("server {address}, stratum ")), "{ran:?}");
     });
+}
+
+/// `ntpq WORDS… HOST` of ours says what the original says on both streams (but for its name and the empty lines), and exits 0;
+/// with `--json` there is one object with this error, and the exit code is 1.
+fn ntpq_says(host: &Host, address: &str, said: &str, code: &str) {
+    // what is silent costs the time-out, and what answers may be slow to do so
+    let patience = if said.contains("timed out") { "timeout 300" } else { "timeout 5000" };
+    let words = ["-c", patience, "-c", "rv 0 stratum", address];
+    let ask = |program: &std::path::Path, words: &[&str]| {
+        let ran = host.run(program, words);
+        let lines: Vec<String> = ran
+            .err
+            .lines()
+            .chain(ran.out.lines())
+            .map(|line| line.split_once("ntpq: ").map_or(line, |(_, rest)| rest).to_owned())
+            .filter(|line| !line.is_empty())
+            .collect();
+        (lines.join("|"), ran.code)
+    };
+    let original = ask(&Package::Ntp428.program("ntpq"), &words);
+    let ours = our("ntpq").unwrap();
+    assert_eq!(original.0, said, "{address}");
+    // where it cannot even connect, the original exits 1; ours keeps to 0 (decisions.md)
+    assert_eq!(original.1, Some(i32::from(said.starts_with("connect: "))), "{address}");
+    assert_eq!(ask(&ours, &words), (said.to_owned(), Some(0)), "{address}");
+    assert_eq!(ask(&ours, &[&["--strict"], &words[..]].concat()).1, Some(1), "{address}");
+    let json = host.run(&ours, &[&["--json"], &words[..]].concat());
+    let object = check_output(&json.out).remove(0);
+    assert_eq!((json.code, object["ok"].as_bool()), (Some(1), Some(false)), "{json:?}");
+    let results = object["data"]["results"].as_array().cloned().unwrap_or_default();
+    let mut errors = results.iter().map(|result| &result["error"]).chain([&object["error"]]);
+    assert!(errors.any(|error| error["code"] == code), "{address}: {object:#}");
+}
+
+#[test]
+fn ntpq_where_the_network_leads_nowhere() {
+    if side() == Side::Theirs || our("ntpq").is_none() {
+        return;
+    }
+    let Some(lab) = Lab::open(&[Package::Ntp428]) else { return };
+    let (host, router, idle) = (lab.host(), lab.host(), lab.host());
+    let shell = |host: &Host, line: &str| assert_eq!(host.sh(line).code, Some(0), "{line}");
+    let silence = |address: &str| format!("{address}: timed out, nothing received|***Request timed out");
+    // nobody listens: the port is refused
+    ntpq_says(&host, &idle.ip4(), "read: Connection refused", "daemon-unreachable");
+    ntpq_says(&host, &idle.ip6(), "read: Connection refused", "daemon-unreachable");
+    // nobody has the address
+    ntpq_says(&host, "10.77.0.99", &silence("10.77.0.99"), "timed-out");
+    ntpq_says(&host, "[fd77::99]", &silence("fd77::99"), "timed-out");
+    // no route, an unreachable one, a forbidden one
+    ntpq_says(&host, "203.0.113.1", "connect: Network is unreachable", "socket");
+    shell(&host, "ip route add unreachable 192.0.2.0/24 && ip route add prohibit 198.51.100.0/24");
+    ntpq_says(&host, "192.0.2.1", "connect: No route to host", "socket");
+    ntpq_says(&host, "198.51.100.1", "connect: Permission denied", "socket");
+    // a router that says so: host unreachable is passed over by the kernel, prohibited is not
+    let forwards = "echo 1 >/proc/sys/net/ipv4/ip_forward && echo 1 >/proc/sys/net/ipv6/conf/all/forwarding";
+    shell(
+        &router,
+        &format!(
+            "{forwards} && ip route add unreachable 203.0.113.0/25 && ip route add prohibit 203.0.113.128/25"
+        ),
+    );
+    shell(&router, "ip -6 route add unreachable 2001:db8:1::/48 && ip -6 route add prohibit 2001:db8:2::/48");
+    shell(
+        &host,
+        &format!(
+            "ip route add 203.0.113.0/24 via {0} && ip -6 route add 2001:db8::/32 via {1}",
+            router.ip4(),
+            router.ip6()
+        ),
+    );
+    ntpq_says(&host, "203.0.113.1", &silence("203.0.113.1"), "timed-out");
+    ntpq_says(&host, "203.0.113.129", "read: No route to host", "daemon-unreachable");
+    ntpq_says(&host, "2001:db8:1::1", &silence("2001:db8:1::1"), "timed-out");
+    ntpq_says(&host, "2001:db8:2::1", "read: Permission denied", "daemon-unreachable");
+}
+
+#[test]
+fn ntpq_where_names_lead_nowhere() {
+    if side() == Side::Theirs || our("ntpq").is_none() {
+        return;
+    }
+    let Some(lab) = Lab::open(&[Package::Ntp428]) else { return };
+    let host = lab.host();
+    host.own_etc();
+    let resolver = "echo 'hosts: files dns' >/etc/nsswitch.conf && rm -f /etc/resolv.conf && \
+                    printf 'nameserver 127.0.0.1\\noptions timeout:1 attempts:1\\n' >/etc/resolv.conf";
+    assert_eq!(host.sh(resolver).code, Some(0));
+    let unavailable = "Temporary failure in name resolution";
+    // dead: nobody listens there
+    ntpq_says(&host, "time.example", unavailable, "name-not-resolved");
+    // silent
+    let silent = host.inside(|| UdpSocket::bind("127.0.0.1:53").unwrap());
+    ntpq_says(&host, "time.example", unavailable, "name-not-resolved");
+    drop(silent);
+    // a name server that knows nobody of this name
+    let (ended, socket) = (AtomicBool::new(false), host.inside(|| UdpSocket::bind("127.0.0.1:53").unwrap()));
+    std::thread::scope(|scope| {
+        scope.spawn(|| no_such_name(&socket, &ended));
+        ntpq_says(&host, "time.example", "Name or service not known", "name-not-resolved");
+        ended.store(true, Ordering::Relaxed);
+    });
+}
+
+/// Answers each question with NXDOMAIN.
+fn no_such_name(socket: &UdpSocket, ended: &AtomicBool) {
+    socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let mut buffer = [0; 512];
+    while !ended.load(Ordering::Relaxed) {
+        let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
+        let mut reply = buffer[..length].to_vec();
+        reply[2..12].copy_from_slice(&[0x81, 0x83, 0, 1, 0, 0, 0, 0, 0, 0]);
+        // the question alone
+        let end = 12 + buffer[12..length].iter().position(|&octet| octet == 0).unwrap() + 5;
+        reply.truncate(end);
+        socket.send_to(&reply, from).unwrap();
+    }
 }

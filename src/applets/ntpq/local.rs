@@ -196,15 +196,15 @@ impl Shell<'_> {
         };
         let Some(name) = name else {
             return Answer::text(match &self.host {
-                Some(host) => format!("current host is {}\n", visible(host.as_bytes())),
+                Some(_) => format!("current host is {}\n", visible(self.host_name().as_bytes())),
                 None => "no current host\n".to_owned(),
             });
         };
         match self.open(name, family) {
-            Ok(()) => Answer::text(format!("current host set to {}\n", visible(name.as_bytes()))),
+            Ok(()) => Answer::text(format!("current host set to {}\n", visible(self.host_name().as_bytes()))),
             Err(trouble) => {
                 let text = match &self.host {
-                    Some(host) => format!("current host remains {}\n", visible(host.as_bytes())),
+                    Some(_) => format!("current host remains {}\n", visible(self.host_name().as_bytes())),
                     None => "still no current host\n".to_owned(),
                 };
                 Answer { text, report: None, trouble: Some(trouble) }

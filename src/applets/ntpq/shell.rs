@@ -180,8 +180,11 @@ impl Shell<'_> {
         if self.set.several { format!("server={} {line}", self.host_name()) } else { line.to_owned() }
     }
 
+    /// The host as it is shown: an address without its brackets.
     pub(super) fn host_name(&self) -> String {
-        self.host.clone().unwrap_or_default()
+        let host = self.host.as_deref().unwrap_or_default();
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        bare.unwrap_or(host).to_owned()
     }
 
     /// The original's words for a question without an answer.
