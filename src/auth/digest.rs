@@ -38,6 +38,12 @@ fn keyed<H: md5::Digest>(secret: &[u8], data: &[u8]) -> Digest {
     Digest::new(&H::new().chain_update(secret).chain_update(data).finalize())
 }
 
+/// SHA1 of what anybody may know: it finds damage, it proves nothing.
+pub fn checksum(data: &[u8]) -> [u8; 20] {
+    use sha1::Digest as _;
+    Sha1::digest(data).into()
+}
+
 /// The digest of `data` under a secret, whole.
 pub(super) fn compute(algorithm: Algorithm, secret: &[u8], data: &[u8]) -> Digest {
     match algorithm {

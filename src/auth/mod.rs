@@ -23,6 +23,7 @@ use std::net::Ipv6Addr;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+pub use digest::checksum;
 pub use keys::{Diagnostic, Dialect, Problem, unreadable};
 
 use crate::types::{KeyId, RefId, Version};

@@ -2,12 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::auth::checksum;
 use crate::engine::leap::LeapTable;
 use crate::sys::file;
 use crate::types::Timestamp;
+use crate::types::civil::CivilTime;
 
 /// Folder of the time zones.
 const ZONES: &str = "/usr/share/zoneinfo";
+/// How ntpd's lines about its file begin.
+pub const LEAPFILE: &str = "leapsecond file ('";
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+/// Days before its end from which on ntpd says that a list ends soon.
+const SOON: i64 = 28;
 /// A longer file is no list and no zone.
 const LIMIT: usize = 1 << 20;
 
@@ -16,6 +24,8 @@ const LIMIT: usize = 1 << 20;
 pub enum LeapSource {
     /// `leapseclist`: its path.
     List(PathBuf),
+    /// ntpd's `leapfile`: its path. The same form, checked by its hash and told in ntpd's words.
+    Leapfile(PathBuf),
     /// `leapsectz`: the name of a zone.
     Zone(String),
 }
@@ -42,6 +52,7 @@ impl LeapSource {
                 }
                 Ok((table, lines))
             }
+            Self::Leapfile(path) => leapfile(path, now),
             Self::Zone(name) => {
                 let failed = || vec![format!("Timezone {name} failed leap second check, ignoring")];
                 let plain = !name.starts_with('/') && !name.split('/').any(|part| part == "..");
@@ -55,9 +66,93 @@ impl LeapSource {
     }
 }
 
+/// Reads a list as ntpd does.
+fn leapfile(path: &Path, now: Timestamp) -> Result<(LeapTable, Vec<String>), Vec<String>> {
+    let say = |text: &str| format!("{LEAPFILE}{}'): {text}", path.display());
+    let bytes = file::read_bounded(path, LIMIT)
+        .map_err(|error| vec![say(&format!("stat failed: {}", error.reason()))])?;
+    let text = String::from_utf8_lossy(&bytes);
+    let mut lines = vec![match hash(&text) {
+        Hash::Good => say("good hash signature"),
+        Hash::None => say("no hash signature"),
+        Hash::Bad => return Err(vec![say("signature mismatch")]),
+    }];
+    let Some(table) = LeapTable::parse_list(&text) else {
+        lines.push(say("not a list of leap seconds, ignored"));
+        return Err(lines);
+    };
+    let day = |at: Timestamp| {
+        let t = CivilTime::from_timestamp(at, 0);
+        format!("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", t.year, t.month, t.day, t.hour, t.minute, t.second)
+    };
+    if let (Some(expires), Some((last, tai))) = (table.expires(), table.last()) {
+        lines.push(say(&format!("loaded, expire={} last={} ofs={tai}", day(expires), day(last))));
+        let seconds = expires.secs() - now.secs();
+        // begun days
+        let days = (seconds.abs() + DAY - 1) / DAY;
+        match (seconds < 0, days) {
+            (true, 0 | 1) => lines.push(say("expired 1 day ago")),
+            (true, days) => lines.push(say(&format!("expired {days} days ago"))),
+            (false, 0 | 1) => lines.push(say("will expire in less than one day")),
+            (false, days) if days <= SOON => {
+                lines.push(say(&format!("will expire in less than {days} days")))
+            }
+            (false, _) => {}
+        }
+    }
+    Ok((table, lines))
+}
+
+/// What the hash of a list says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hash {
+    None,
+    Good,
+    Bad,
+}
+
+/// `#h` has the SHA1 of the digits of `#$`, `#@` and of both numbers of each row, as five words without their leading zeros.
+fn hash(text: &str) -> Hash {
+    let (mut covered, mut given) = (String::new(), None);
+    for line in text.lines() {
+        if let Some(words) = line.strip_prefix("#h") {
+            let words: Vec<_> =
+                words.split_ascii_whitespace().map(|word| u32::from_str_radix(word, 16).ok()).collect();
+            given = Some(words.into_iter().collect::<Option<Vec<u32>>>().unwrap_or_default());
+        } else if let Some(number) = line.strip_prefix("#$").or_else(|| line.strip_prefix("#@")) {
+            covered.push_str(number.split_ascii_whitespace().next().unwrap_or_default());
+        } else {
+            let row = line.split('#').next().unwrap_or_default();
+            row.split_ascii_whitespace().take(2).for_each(|number| covered.push_str(number));
+        }
+    }
+    let Some(given) = given else { return Hash::None };
+    let sum = checksum(covered.as_bytes());
+    let words =
+        sum.chunks_exact(4).filter_map(|word| word.first_chunk::<4>().map(|word| u32::from_be_bytes(*word)));
+    if words.eq(given) { Hash::Good } else { Hash::Bad }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What 4.2.8p15 said of these files.
+    #[test]
+    fn a_leapfile_is_told_of_in_ntpds_words() {
+        let rows = "#$\t3960835200\n#@\t4070908800\n2272060800\t10\n3439756800\t34\n3550089600\t35\t# 1 Jul 2012\n\
+                    3644697600\t36\n3692217600\t37\n";
+        assert_eq!(hash(rows), Hash::None);
+        let digits = "39608352004070908800227206080010343975680034355008960035364469760036369221760037";
+        let words: Vec<String> = checksum(digits.as_bytes())
+            .chunks_exact(4)
+            .map(|word| format!("{:x}", u32::from_be_bytes(*word.first_chunk().unwrap())))
+            .collect();
+        let signed = format!("{rows}#h\t{}\n", words.join(" "));
+        assert_eq!(hash(&signed), Hash::Good);
+        assert_eq!(hash(&signed.replace("\t37", "\t38")), Hash::Bad);
+        assert_eq!(hash(&format!("{rows}#h nonsense\n")), Hash::Bad);
+    }
 
     #[test]
     fn what_is_no_list_is_ignored_with_the_originals_lines() {

@@ -102,6 +102,11 @@ impl LeapTable {
         self.expires.map(|at| Timestamp::from_unix(at, 0))
     }
 
+    /// The last change: its first second, and TAI − UTC (s) from then on.
+    pub fn last(&self) -> Option<(Timestamp, i32)> {
+        self.entries.last().map(|(at, tai)| (Timestamp::from_unix(*at, 0), *tai))
+    }
+
     /// Whether the list says of itself that it is out of date.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|expires| now.secs() >= expires)
