@@ -6,6 +6,8 @@ mod finish;
 mod lexer;
 mod options;
 
+pub use self::finish::orphan;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use self::lexer::{Unexpected, Word, Words, integer};
@@ -42,6 +44,8 @@ pub struct Parsed {
     pub config: Config,
     /// Complaints in the order of the lines, then those of the whole.
     pub diagnostics: Vec<Diagnostic>,
+    /// The lines that are right, those of included files in the place of `includefile`; without comments.
+    pub lines: Vec<String>,
 }
 
 impl Parsed {
@@ -58,12 +62,20 @@ pub fn parse_file(path: &str, files: &mut dyn Files) -> Parsed {
     parser.finish()
 }
 
-/// Reads one line that came over the network (`:config`), with what has been read before.
+/// Reads one line that came over the network (`:config`). `before` has the numbers and switches that it does not name.
 ///
 /// # Errors
 /// The original's `column N syntax error, …`, columns counted from 0.
-pub fn check_line(line: &str, files: &mut dyn Files) -> Result<Parsed, String> {
+pub fn check_line(line: &str, before: &Ntp, files: &mut dyn Files) -> Result<Parsed, String> {
     let mut parser = Parser::new(files);
+    parser.ntp = Ntp {
+        discard: before.discard,
+        mru: before.mru,
+        tinker: before.tinker,
+        tos: before.tos,
+        switches: before.switches,
+        ..Ntp::default()
+    };
     let place = Place { file: None, line: 1 };
     match parser.statement(&mut Words::new(line), &place) {
         Ok(()) => Ok(parser.finish()),
@@ -92,6 +104,7 @@ struct Parser<'f> {
     clocks: Vec<finish::Clock>,
     clock_names: Vec<String>,
     diagnostics: Vec<Diagnostic>,
+    lines: Vec<String>,
     files: &'f mut dyn Files,
     depth: u32,
     included: u32,
@@ -111,6 +124,7 @@ impl<'f> Parser<'f> {
             clocks: Vec::new(),
             clock_names: Vec::new(),
             diagnostics: Vec::new(),
+            lines: Vec::new(),
             files,
             depth: 0,
             included: 0,
@@ -154,7 +168,13 @@ impl<'f> Parser<'f> {
                 self.say(Severity::Dropped, text, Some(&place));
                 continue;
             }
-            if let Err(unexpected) = self.statement(&mut Words::new(&text), &place) {
+            let result = self.statement(&mut Words::new(&text), &place);
+            let (line, mut words) = (text.trim(), Words::new(&text));
+            let first = words.next().map_or("", |word| word.text);
+            if result.is_ok() && !matches!(first, "" | "includefile") {
+                self.lines.push(line.to_owned());
+            }
+            if let Err(unexpected) = result {
                 let column = unexpected.column;
                 let first = format!("line {number} column {column} {}", unexpected.text());
                 let second = format!("syntax error in {} line {number}, column {column}", printable(path));

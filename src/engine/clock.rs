@@ -150,6 +150,11 @@ impl Clock {
         self.makestep = makestep;
     }
 
+    /// Replaces `maxchange`.
+    pub const fn set_max_change(&mut self, maxchange: Option<(f64, i32, i32)>) {
+        self.maxchange = maxchange;
+    }
+
     /// Replaces `maxupdateskew`, s/s.
     pub const fn set_max_update_skew(&mut self, skew: f64) {
         self.limits.max_update_skew = skew.abs();

@@ -83,6 +83,11 @@ impl Clients {
         self.bounds
     }
 
+    /// How large it may become from now on.
+    pub const fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
     /// How many addresses it holds.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -119,6 +119,11 @@ impl Reference {
         }
     }
 
+    /// Changes `maxclockerror`, s/s.
+    pub const fn set_max_clock_error(&mut self, rate: f64) {
+        self.max_clock_error = rate;
+    }
+
     /// Changes local mode (`chronyc local`).
     pub fn set_local(&mut self, local: Option<Local>) {
         self.local = local;

@@ -35,6 +35,7 @@ mod chronyc;
 mod chronyd;
 mod cmdmon;
 mod commands;
+mod configure;
 mod consumers;
 pub(crate) mod daemon;
 mod directives;

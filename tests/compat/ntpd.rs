@@ -259,3 +259,61 @@ fn what_goes_wrong_is_said_and_the_daemon_lives() {
     process.signal(nix::sys::signal::Signal::SIGTERM);
     assert_eq!(process.wait(Duration::from_secs(5)).and_then(|status| status.code()), Some(0));
 }
+
+/// A list of leap seconds in the form of NIST's, good until so many seconds from now, with its hash.
+fn leap_list(good_for: i64) -> String {
+    const NTP: i64 = 2_208_988_800;
+    let expires = ntpbox::sys::clock::now().secs() + NTP + good_for;
+    let rows = [(3_439_756_800_i64, 34), (3_550_089_600, 35), (3_644_697_600, 36), (3_692_217_600, 37)];
+    let text: String = rows.iter().map(|(at, tai)| format!("{at}\t{tai}\t# {tai}\n")).collect();
+    let digits: String = rows.iter().map(|(at, tai)| format!("{at}{tai}")).collect();
+    let sum = ntpbox::auth::checksum(format!("3960835200{expires}{digits}").as_bytes());
+    let words: Vec<String> = sum
+        .chunks_exact(4)
+        .map(|word| format!("{:08x}", u32::from_be_bytes(*word.first_chunk().unwrap())))
+        .collect();
+    format!("#$\t3960835200\n#@\t{expires}\n{text}#h\t{}\n", words.join(" "))
+}
+
+/// What is logged of a leapfile is what the classic daemon logs of it.
+#[test]
+fn a_leapfile_is_told_of_as_the_classic_ntpd_does() {
+    const DAY: i64 = 86_400;
+    let Some(lab) = Lab::open(&[Package::Ntp428]) else { return };
+    let (host, Some(ntpd)) = (lab.host(), our("ntpd")) else { return };
+    let good = leap_list(400 * DAY + 5000);
+    for (text, said) in [
+        (Some(good.clone()), "loaded, expire="),
+        (Some(good.replace("\t37\t", "\t38\t")), "signature mismatch"),
+        (good.split("#h").next().map(str::to_owned), "no hash signature"),
+        (Some(leap_list(-5000)), "expired 1 day ago"),
+        (Some(leap_list(-2 * DAY - 5000)), "expired 3 days ago"),
+        (Some(leap_list(5000)), "will expire in less than one day"),
+        (Some(leap_list(9 * DAY + 5000)), "will expire in less than 10 days"),
+        (None, "stat failed: No such file or directory"),
+    ] {
+        let list = host.dir().join("leap-seconds.list");
+        match text {
+            Some(text) => std::fs::write(&list, text).unwrap(),
+            None => std::fs::remove_file(&list).unwrap(),
+        }
+        let log = host.dir().join("log");
+        let lines = |program: &Path| {
+            let conf = format!("logfile {}\nleapfile {}\n", log.display(), list.display());
+            let _ = std::fs::remove_file(&log);
+            let process = host.spawn(program, &["-n", "-c", &host.file("leap.conf", &conf)]);
+            assert!(
+                wait_until(Duration::from_secs(10), || super::daemon::probe(&host).is_some()),
+                "{}",
+                process.err()
+            );
+            process.assert_harmless();
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            let own = text.lines().filter_map(|line| line.split_once("leapsecond file"));
+            own.map(|(_, rest)| rest.to_owned()).collect::<Vec<_>>()
+        };
+        let (theirs, ours) = (lines(&Package::Ntp428.program("ntpd")), lines(&ntpd));
+        assert_eq!(ours, theirs, "{said}");
+        assert!(ours.iter().any(|line| line.contains(said)), "{said}: {ours:?}");
+    }
+}

@@ -51,7 +51,7 @@ pub(super) fn ntp_conf(data: &[u8]) {
     assert!(config.local.is_none_or(|local| (1..=16).contains(&local.stratum)), "{:?}", config.local);
     // as it comes over the network
     for line in String::from_utf8_lossy(data).split('\n').take(8) {
-        if let Err(text) = ntp_conf::check_line(line, &mut One(b"")) {
+        if let Err(text) = ntp_conf::check_line(line, ntp, &mut One(b"")) {
             assert!(!text.is_empty());
         }
     }

@@ -11,9 +11,9 @@ use crate::config::model::Config;
 use crate::config::ntp_model::Ntp;
 use crate::driver::commands::NoHouse;
 use crate::driver::daemon::{Asking, Daemon, Ended, Until, kernel_setting};
-use crate::driver::leap_source::LeapSource;
+use crate::driver::leap_source::{LEAPFILE, LeapSource};
 use crate::driver::lifecycle::{Fatal, Life, absolute};
-use crate::driver::ntpd::{Informant, Setup as Known, Statistics};
+use crate::driver::ntpd::{Informant, Saving, Setup as Known, Statistics, names_peers};
 use crate::driver::random::KernelRng;
 use crate::driver::server::Server;
 use crate::engine::association::{Listening, Start};
@@ -78,7 +78,11 @@ pub(super) struct Prepared<'a> {
     pub(super) args: &'a Args,
     pub(super) config: &'a Config,
     pub(super) ntp: &'a Ntp,
+    /// Those that are trusted.
     pub(super) keys: KeyRing,
+    pub(super) all_keys: KeyRing,
+    /// The configuration file and its lines.
+    pub(super) startup: (String, Vec<String>),
     /// ppm in ntpd's sign.
     pub(super) drift: Option<f64>,
     pub(super) controls: bool,
@@ -86,7 +90,7 @@ pub(super) struct Prepared<'a> {
 
 /// Everything that follows and serves, ready to run.
 pub(super) fn daemon(prepared: Prepared<'_>, server: Server) -> Result<Daemon, Fatal> {
-    let Prepared { args, config, ntp, keys, drift, controls } = prepared;
+    let Prepared { args, config, ntp, keys, all_keys, drift, controls, startup } = prepared;
     let control = controls.then(ClockControl::acquire);
     let mut setting = KernelRate::NOMINAL;
     if let Some(control) = &control {
@@ -113,7 +117,7 @@ pub(super) fn daemon(prepared: Prepared<'_>, server: Server) -> Result<Daemon, F
         daemon.set_drift_text(drift_text);
     }
     if let Some(path) = &config.words.leapseclist {
-        daemon.set_leap_source(LeapSource::List(absolute(path)));
+        daemon.set_leap_source(LeapSource::Leapfile(absolute(path)));
     }
     for (source, _) in &config.sources {
         daemon.add(&asked(args, source));
@@ -124,6 +128,13 @@ pub(super) fn daemon(prepared: Prepared<'_>, server: Server) -> Result<Daemon, F
         ntp.filegen.iter().filter(|file| file.enabled && ntp.switches.stats).cloned().collect();
     let directory = ntp.statsdir.as_deref().map_or_else(|| PathBuf::from("/var/NTP"), absolute);
     let known = Known {
+        all_keys,
+        ntp: ntp.clone(),
+        saving: Saving {
+            directory: ntp.saveconfigdir.as_deref().map(absolute),
+            startup,
+            ..Saving::default()
+        },
         control_key: ntp.control_key.map(KeyId::new).filter(|id| keys.get(*id).is_some()),
         keys,
         local_clock: ntp.local_clock,
@@ -141,7 +152,7 @@ pub(super) fn daemon(prepared: Prepared<'_>, server: Server) -> Result<Daemon, F
         knows_frequency: frequency.is_some(),
         statistics: (!files.is_empty()).then(|| Statistics::new(directory, &files, now.clock)),
         logs_events: true,
-        logs_peers: ntp.logconfig.iter().any(|word| names_peers(word)),
+        logs_peers: names_peers(&ntp.logconfig).unwrap_or(false),
     };
     daemon.set_informant(Informant::new(known, now.mono, &mut KernelRng::default()));
     Ok(daemon)
@@ -168,12 +179,6 @@ fn engine_frequency(ppm: f64) -> f64 {
 /// The drift file as ntpd writes it. `frequency` in ppm, > 0: the clock gains.
 fn drift_text(frequency: f64, _skew: f64) -> String {
     format!("{:.3}\n", 0.0 - frequency)
-}
-
-/// Whether a word of `logconfig` switches events of associations on.
-fn names_peers(word: &str) -> bool {
-    let word = word.trim_start_matches(['=', '+']);
-    ["all", "allall", "allpeer", "allevents", "peerall", "peerevents"].contains(&word)
 }
 
 /// A source as it is asked: in a hurry when the run ends with the first update.
@@ -204,7 +209,9 @@ pub(super) fn run(
             // ntpd has words of its own for these
             let told = text.starts_with("System clock was stepped") || text.starts_with("Adjustment of");
             match level {
-                engine::Level::Info if is_event(text) => journal.line(life, Level::Info, text),
+                engine::Level::Info if is_event(text) || text.starts_with(LEAPFILE) => {
+                    journal.line(life, Level::Info, text)
+                }
                 engine::Level::Info => {}
                 _ if told => {}
                 engine::Level::Warning => journal.line(life, Level::Warning, text),
@@ -218,7 +225,7 @@ pub(super) fn run(
         Ended::Signal(signal) => super::Lived::Ended(signal),
         Ended::Told | Ended::Deadline => super::Lived::Ended(Signal::SIGTERM),
         Ended::GaveUp => {
-            if let Some(line) = daemon.panic_line(ntp.tinker.panic) {
+            if let Some(line) = daemon.panic_line() {
                 journal.line(life, Level::Critical, &line);
             }
             super::Lived::Code(Outcome::Code(255))
@@ -291,10 +298,5 @@ mod tests {
         assert_eq!(drift_text(-12.3456, 1.0), "12.346\n");
         assert_eq!(drift_text(0.0, 1.0), "0.000\n");
         assert!((engine_frequency(3.5) + 3.5).abs() < 1e-12);
-    }
-
-    #[test]
-    fn words_of_logconfig() {
-        assert!(names_peers("=all") && names_peers("+peerevents") && !names_peers("=syncall"));
     }
 }

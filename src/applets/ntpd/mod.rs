@@ -21,10 +21,9 @@ use crate::config::ntp_conf::{self, Parsed as Configured};
 use crate::config::ntp_model::{InterfaceAction, InterfaceScope, Ntp};
 use crate::driver::files::Disk;
 use crate::driver::lifecycle::{Begun, Fatal, Ground, Life, Opening};
-use crate::driver::ntpd::{Gate, Rules, bounds, socket_name, version_line};
+use crate::driver::ntpd::{Gate, Rules, bounds, limit, socket_name, version_line};
 use crate::driver::server::{Binding, Remembering, Server};
 use crate::engine::access::Network;
-use crate::engine::mru::Limit;
 use crate::engine::restrict::{Flags, Restrictions, Rule, describe};
 use crate::report::ntpd::Check;
 use crate::report::{ErrorReport, ReportSchema};
@@ -299,7 +298,9 @@ fn serve(
     }
     let priority = args.priority.unwrap_or(if args.nice { HIGH_PRIORITY } else { 0 });
     life.hurry(priority.clamp(0, 99), args.lock_memory)?;
-    let keys = keys(config.words.keyfile.as_deref(), ntp, life, journal);
+    let all_keys = keys(config.words.keyfile.as_deref(), life, journal);
+    let mut keys = all_keys.clone();
+    keys.retain(|id| ntp.trusts(id.get()));
     for (source, _) in config.sources.iter().filter(|(source, _)| source.key != 0) {
         if keys.get(KeyId::new(source.key)).is_none() {
             journal.line(life, Level::Warning, &format!("Key {} is missing", source.key));
@@ -311,7 +312,8 @@ fn serve(
     server.set_gate(gate);
     let drift = following::drift_path(config).and_then(|path| drift(path, life, journal));
     let controls = controls(ntp, life, journal);
-    let prepared = following::Prepared { args, config, ntp, keys, drift, controls };
+    let startup = (config_file(args), configured.lines.clone());
+    let prepared = following::Prepared { args, config, ntp, keys, all_keys, drift, controls, startup };
     let mut daemon = following::daemon(prepared, server)?;
     if user.is_some() {
         life.become_user(user.as_ref(), &[Capability::SysTime, Capability::NetBindService])?;
@@ -356,12 +358,11 @@ fn server(
 }
 
 fn gate(ntp: &Ntp) -> Gate {
-    let log2 = |n: i32| u8::try_from(n.clamp(0, 17)).unwrap_or(0);
     let limited = ntp.restrict.iter().any(|(rule, _)| rule.flags.has(Flags::LIMITED));
     Gate::new(Rules {
         restrictions: restrictions(ntp),
         restricts_default: ntp.restricts_default,
-        limit: Limit { average: log2(ntp.discard.average), minimum: log2(ntp.discard.minimum) },
+        limit: limit(ntp),
         clients: (ntp.switches.monitor || limited).then(|| bounds(&ntp.mru)),
     })
 }
@@ -397,8 +398,8 @@ fn named_user(name: &str, life: &Life) -> Result<Option<user::User>, Fatal> {
     }
 }
 
-/// The trusted keys of the key file.
-fn keys(path: Option<&str>, ntp: &Ntp, life: &Life, journal: &mut Journal) -> KeyRing {
+/// The keys of the key file.
+fn keys(path: Option<&str>, life: &Life, journal: &mut Journal) -> KeyRing {
     let Some(path) = path else { return KeyRing::default() };
     let bytes = match file::read_bounded(Path::new(path), KEY_FILE_LIMIT) {
         Ok(bytes) => bytes,
@@ -407,11 +408,10 @@ fn keys(path: Option<&str>, ntp: &Ntp, life: &Life, journal: &mut Journal) -> Ke
             return KeyRing::default();
         }
     };
-    let (mut ring, diagnostics) = KeyRing::parse(&bytes, Dialect::Ntp);
+    let (ring, diagnostics) = KeyRing::parse(&bytes, Dialect::Ntp);
     for diagnostic in &diagnostics {
         journal.line(life, Level::Error, &diagnostic.legacy(path));
     }
-    ring.retain(|id| ntp.trusts(id.get()));
     ring
 }
 

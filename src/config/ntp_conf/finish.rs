@@ -4,7 +4,7 @@
 use super::{Fudge, Parsed, Parser, options};
 use crate::config::diagnostic::{Place, Severity};
 use crate::config::model::{AccessRule, Local, RateLimit, Refclock, Scope};
-use crate::config::ntp_model::{InterfaceAction, InterfaceScope, LocalClock};
+use crate::config::ntp_model::{InterfaceAction, InterfaceScope, LocalClock, Tos};
 use crate::config::source::{Kind, Source};
 use crate::engine::restrict::{Flags, Restrictions};
 use std::net::Ipv4Addr;
@@ -53,7 +53,7 @@ impl Parser<'_> {
         }
         self.common();
         self.config.ntp = Some(Box::new(self.ntp));
-        Parsed { config: self.config, diagnostics: self.diagnostics }
+        Parsed { config: self.config, diagnostics: self.diagnostics, lines: self.lines }
     }
 
     fn seen(&mut self, name: &str) {
@@ -135,8 +135,7 @@ impl Parser<'_> {
         }
         config.local = match (&ntp.local_clock, ntp.tos.orphan) {
             (Some(clock), _) => Some(local(clock.stratum.saturating_add(1).min(15), false)),
-            (None, Some(stratum)) => Some(local(u8::try_from(stratum).unwrap_or(15), true)),
-            (None, None) => None,
+            (None, _) => orphan(&ntp.tos).map(|local| Local { waitunsynced: 0.0, ..local }),
         };
         config.makestep = (ntp.tinker.step > 0.0).then_some((ntp.tinker.step, -1));
         config.maxchange = (ntp.tinker.panic > 0.0).then_some((ntp.tinker.panic, 1, 1));
@@ -187,6 +186,12 @@ impl Parser<'_> {
         });
         config.flags.noclientlog = !ntp.switches.monitor && !limited;
     }
+}
+
+/// What `tos orphan` and `orphanwait` mean.
+pub fn orphan(tos: &Tos) -> Option<Local> {
+    let stratum = u8::try_from(tos.orphan?).unwrap_or(15);
+    Some(Local { waitunsynced: f64::from(tos.orphanwait.max(0)), ..local(stratum, true) })
 }
 
 fn local(stratum: u8, orphan: bool) -> Local {

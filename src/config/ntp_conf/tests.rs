@@ -238,6 +238,20 @@ fn includes_nest_five_deep_and_end_stops_a_file() {
     assert_eq!(texts(&parse_file("/none", &mut files)), ["getconfig: Couldn't open </none>"]);
 }
 
+/// Files that nothing here is written into are taken like the others.
+#[test]
+fn every_statistics_file_is_known() {
+    let mut files = Memory(BTreeMap::new());
+    for line in [
+        "statistics clockstats timingstats cryptostats",
+        "filegen timingstats file t type week nolink enable",
+    ] {
+        let parsed = check_line(line, &Ntp::default(), &mut files).unwrap();
+        assert!(parsed.diagnostics.is_empty(), "{line}: {:?}", parsed.diagnostics);
+        assert!(parsed.config.ntp.unwrap().filegen.iter().all(|file| file.enabled), "{line}");
+    }
+}
+
 /// As 4.2.8p15 answers `:config`.
 #[test]
 fn remote_lines_are_complained_about_as_the_original_does() {
@@ -259,9 +273,9 @@ fn remote_lines_are_complained_about_as_the_original_does() {
         ("setvar foo", "column 7 syntax error, unexpected T_EOC, expecting '='"),
         ("keys", "column 0 syntax error, unexpected T_EOC, expecting T_String"),
     ] {
-        assert_eq!(check_line(line, &mut files).unwrap_err(), error, "{line}");
+        assert_eq!(check_line(line, &Ntp::default(), &mut files).unwrap_err(), error, "{line}");
     }
-    assert!(check_line("disable monitor", &mut files).is_ok());
+    assert!(check_line("disable monitor", &Ntp::default(), &mut files).is_ok());
 }
 
 #[test]

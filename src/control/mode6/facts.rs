@@ -371,7 +371,9 @@ pub trait Facts {
     /// An authenticated client saw the events of an association, or of the system.
     fn events_seen(&mut self, association: AssocId);
     /// Does what a line of ntp.conf says, and answers with the text for the client.
-    fn configure(&mut self, line: &str) -> String;
+    fn configure(&mut self, line: &str, from: SocketAddr) -> String;
+    /// Writes what is configured into a file of this name, and answers with the text for the client.
+    fn save(&mut self, name: &str) -> String;
     /// Sets a variable of `setvar`; `false`: there is none of this name.
     fn set_variable(&mut self, name: &str, value: &str) -> bool;
 }

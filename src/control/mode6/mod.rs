@@ -183,11 +183,14 @@ impl Answerer {
             Opcode::WriteVariables if controls => write_variables(association, packet.data, facts),
             Opcode::WriteVariables | Opcode::WriteClock => Err(ErrorCode::Permission),
             Opcode::Configure if controls => configure(association, packet.data, caller, facts),
-            Opcode::SaveConfig if controls => Ok(Reply::line(if caller.may.modify {
-                "saveconfig prohibited, no saveconfigdir configured"
-            } else {
-                "saveconfig prohibited by restrict ... nomodify"
-            })),
+            Opcode::SaveConfig if controls && caller.may.modify => {
+                let end = packet.data.iter().position(|&byte| byte == 0).unwrap_or(packet.data.len());
+                let name = String::from_utf8_lossy(packet.data.get(..end).unwrap_or_default()).into_owned();
+                Ok(Reply::line(&facts.save(&name)))
+            }
+            Opcode::SaveConfig if controls => {
+                Ok(Reply::line("saveconfig prohibited by restrict ... nomodify"))
+            }
             Opcode::ReadOrdered if controls => lists::ordered(packet.data, facts).map(Reply::text),
             Opcode::Configure | Opcode::SaveConfig | Opcode::ReadOrdered => Err(ErrorCode::Permission),
             Opcode::RequestNonce => {
@@ -397,7 +400,9 @@ fn configure(
     let is_clean =
         |byte: &u8| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\t' | b'\r' | b'\n') || *byte >= 0x80;
     match std::str::from_utf8(data) {
-        Ok(line) if data.iter().all(is_clean) => Ok(Reply::line(&facts.configure(line.trim_end()))),
+        Ok(line) if data.iter().all(is_clean) => {
+            Ok(Reply::line(&facts.configure(line.trim_end(), caller.from)))
+        }
         _ => Ok(Reply::line("runtime configuration failed: request contains an unprintable character")),
     }
 }

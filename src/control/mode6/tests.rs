@@ -203,7 +203,10 @@ impl Facts for Fake {
     fn events_seen(&mut self, association: AssocId) {
         self.seen.push(association.get());
     }
-    fn configure(&mut self, line: &str) -> String {
+    fn save(&mut self, name: &str) -> String {
+        format!("Configuration saved to '{name}'")
+    }
+    fn configure(&mut self, line: &str, _: SocketAddr) -> String {
         if line == "disable monitor" {
             "Config Succeeded".to_owned()
         } else {

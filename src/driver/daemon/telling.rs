@@ -27,8 +27,9 @@ impl Daemon {
         self.informant.as_ref().map_or_else(Vec::new, |informant| informant.first_lines().to_vec())
     }
 
-    /// Why it gave up, in ntpd's words. `limit` in s.
-    pub fn panic_line(&mut self, limit: f64) -> Option<String> {
+    /// Why it gave up, in ntpd's words.
+    pub fn panic_line(&mut self) -> Option<String> {
+        let limit = self.engine.settings().maxchange.map_or(0.0, |(limit, ..)| limit);
         let source = self.engine.selected().and_then(|id| self.engine.source(id))?;
         let offset = source.association.facts().last.map_or(0.0, |packet| packet.offset.get());
         Some(self.informant.as_mut()?.panicked(offset, limit, &self.engine, clock::both()))
@@ -100,6 +101,10 @@ impl Daemon {
             now: clock::both(),
         };
         let replies = informant.answer(&message, house);
+        if let Some(keys) = informant.take_keys() {
+            self.server.engine().keys = keys.clone();
+            self.engine.set_keys(keys);
+        }
         for reply in replies {
             self.server.reply(&reply, from, local);
         }

@@ -4,8 +4,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::informant::{House, State};
 use super::track::Track;
-use crate::config::chrony_conf::Files;
-use crate::config::ntp_conf;
 use crate::config::ntp_model::{LocalClock, Mru};
 use crate::control::mode6::Facts;
 use crate::control::mode6::facts::{
@@ -39,8 +37,6 @@ const PEER_STRATUM: u16 = 0x200;
 const PEER_DISTANCE: u16 = 0x400;
 const PEER_LOOP: u16 = 0x800;
 const PEER_UNREACHABLE: u16 = 0x1000;
-/// Sources that a line from afar may bring it to.
-const MOST_SOURCES: usize = 256;
 
 /// Who keeps the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -554,103 +550,17 @@ impl Facts for View<'_, '_> {
         }
     }
 
-    fn configure(&mut self, line: &str) -> String {
-        match self.obey(line) {
-            Ok(()) => "Config Succeeded".to_owned(),
-            Err(text) => text,
-        }
+    fn configure(&mut self, line: &str, from: SocketAddr) -> String {
+        self.obey(line, from)
+    }
+
+    fn save(&mut self, name: &str) -> String {
+        self.save_configuration(name)
     }
 
     fn set_variable(&mut self, name: &str, value: &str) -> bool {
         let variable = self.state.identity.variables.iter_mut().find(|variable| variable.name == name);
         variable.map(|variable| value.clone_into(&mut variable.value)).is_some()
-    }
-}
-
-impl View<'_, '_> {
-    /// Does what a line of ntp.conf says, if that can be done while the daemon runs.
-    fn obey(&mut self, line: &str) -> Result<(), String> {
-        let mut words = line.split_whitespace();
-        let word = words.next().unwrap_or_default();
-        let parsed = ntp_conf::check_line(line, &mut NoFiles)?;
-        let Some(ntp) = parsed.config.ntp else { return Ok(()) };
-        let ignored = || format!("column 0 {word} remote config ignored");
-        match word {
-            "" => {}
-            "server" | "peer" | "pool" if !parsed.config.sources.is_empty() => {
-                for (source, _) in parsed.config.sources {
-                    self.add(source).map_err(|()| ignored())?;
-                }
-            }
-            "unpeer" | "unconfig" => {
-                let name = words.next().unwrap_or_default();
-                self.remove(name).map_err(|()| ignored())?;
-            }
-            "restrict" => {
-                if ntp.restrict.is_empty() {
-                    return Err(parsed.diagnostics.first().map_or_else(String::new, ToString::to_string));
-                }
-                let gate = self.house.gate.as_mut().ok_or_else(ignored)?;
-                ntp.restrict.iter().for_each(|(rule, _)| gate.restrictions.add(*rule));
-            }
-            "enable" | "disable" if words.clone().all(|what| what == "monitor") => {
-                let gate = self.house.gate.as_mut().ok_or_else(ignored)?;
-                gate.clients = match (ntp.switches.monitor, gate.clients.take()) {
-                    (true, None) => Some(Clients::new(bounds(&Mru::default()))),
-                    (true, kept) => kept,
-                    (false, _) => None,
-                };
-            }
-            "fudge" if line.contains("127.127.1.") => {
-                let mut rest = words.skip_while(|word| *word != "stratum");
-                let stratum = rest.nth(1).and_then(|text| text.parse().ok()).filter(|s| *s <= 14_u8);
-                let (Some(local), Some(stratum)) = (self.state.local.as_mut(), stratum) else {
-                    return Err(ignored());
-                };
-                local.stratum = stratum;
-                let mut served = self.house.engine.settings().local;
-                if let Some(served) = &mut served {
-                    served.stratum = stratum + 1;
-                }
-                self.house.engine.set_local(served);
-            }
-            _ => return Err(ignored()),
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, source: Options) -> Result<(), ()> {
-        let House { engine, rng, now, .. } = &mut self.house;
-        let known = engine.sources().count() + engine.unresolved().count();
-        if known >= MOST_SOURCES {
-            return Err(());
-        }
-        match source.name.parse::<IpAddr>() {
-            Ok(address) => {
-                let to = SocketAddr::new(address, source.port);
-                if engine.sources().any(|(_, s)| s.association.address().ip() == address) {
-                    return Err(());
-                }
-                engine.add_address(*now, to, &source, *rng);
-            }
-            Err(_) => {
-                engine.add_name(*now, &source);
-            }
-        }
-        Ok(())
-    }
-
-    /// By address, by name or by the identifier.
-    fn remove(&mut self, name: &str) -> Result<(), ()> {
-        let House { engine, rng, now, .. } = &mut self.house;
-        let by_id = name.parse().ok().map(AssocId::new);
-        let by_id = by_id.and_then(|id| self.state.ids.iter().find(|(_, other)| **other == id));
-        let of_source = engine
-            .sources()
-            .find(|(_, source)| source.name == name || name.parse() == Ok(source.association.address().ip()));
-        let pending = engine.unresolved().find(|(_, options)| options.name == name).map(|(id, _)| id);
-        let id = by_id.map(|(id, _)| *id).or(of_source.map(|(id, _)| id)).or(pending).ok_or(())?;
-        if engine.remove(*now, id, *rng) { Ok(()) } else { Err(()) }
     }
 }
 
@@ -660,14 +570,5 @@ pub fn socket_name(address: &SocketAddr) -> &'static str {
         (true, true) => "v4wildcard",
         (true, false) => "v6wildcard",
         (false, _) => "address",
-    }
-}
-
-/// A line from the network names no file and no host.
-struct NoFiles;
-
-impl Files for NoFiles {
-    fn read(&mut self, _: &str) -> Result<Vec<u8>, String> {
-        Err("remote includefile ignored".to_owned())
     }
 }

@@ -84,6 +84,11 @@ impl Gate {
         self.own_due = Some(now + OWN_ADDRESSES);
     }
 
+    /// How often a client may ask, from now on.
+    pub const fn set_limit(&mut self, limit: Limit) {
+        self.limit = limit;
+    }
+
     /// Whether [`Self::know_own`] is to be called again.
     pub fn forgets_own(&self, now: MonoTime) -> bool {
         self.own_due.is_some_and(|due| due <= now)

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use super::configure::{Saving, Trust};
 use super::facts::View;
 use super::gate::Gate;
 use super::statistics::{self, Statistics};
 use super::track::{self, Track, event};
 use crate::auth::KeyRing;
-use crate::config::ntp_model::LocalClock;
+use crate::config::ntp_model::{LocalClock, Ntp};
 use crate::control::mode6::facts::{Events, Identity, Variable};
 use crate::control::mode6::{Answerer, Caller, ControlKeys, system_status};
 use crate::engine::daemon::Engine;
@@ -51,6 +52,8 @@ pub fn version_line() -> String {
 pub struct Setup {
     /// Keys that are trusted.
     pub keys: KeyRing,
+    /// All keys of the key file, of which `trustedkey` from afar may name more.
+    pub all_keys: KeyRing,
     /// The key that may change things.
     pub control_key: Option<KeyId>,
     /// The local clock of an ntp.conf.
@@ -75,6 +78,10 @@ pub struct Setup {
     pub logs_events: bool,
     /// … and those of associations.
     pub logs_peers: bool,
+    /// What `tos`, `tinker`, `discard`, `mru`, `enable` say.
+    pub ntp: Ntp,
+    /// For `saveconfig`.
+    pub saving: Saving,
 }
 
 /// All that an answer is made of, for the time of one message.
@@ -111,10 +118,10 @@ pub struct Message<'a> {
 pub struct Informant {
     answerer: Answerer,
     keys: KeyRing,
+    all_keys: KeyRing,
     control_key: Option<KeyId>,
     statistics: Option<Statistics>,
     logs_events: bool,
-    logs_peers: bool,
     next_watch: Option<MonoTime>,
     next_hour: MonoTime,
     state: State,
@@ -137,6 +144,10 @@ pub(super) struct State {
     pub(super) precision: LogInterval,
     pub(super) growth: f64,
     pub(super) broadcast_delay: Secs,
+    pub(super) logs_peers: bool,
+    pub(super) ntp: Ntp,
+    pub(super) trust: Trust,
+    pub(super) saving: Saving,
     pub(super) started: MonoTime,
     /// It followed a source once.
     pub(super) followed: bool,
@@ -187,6 +198,10 @@ impl Informant {
             precision: setup.precision,
             growth: setup.growth,
             broadcast_delay: Secs::new(setup.broadcast_delay).unwrap_or(Secs::ZERO),
+            logs_peers: setup.logs_peers,
+            ntp: setup.ntp,
+            trust: Trust::default(),
+            saving: setup.saving,
             started: now,
             followed: false,
             stepped: false,
@@ -198,10 +213,10 @@ impl Informant {
         let mut informant = Self {
             answerer: Answerer::new(salt),
             keys: setup.keys,
+            all_keys: setup.all_keys,
             control_key: setup.control_key,
             statistics: setup.statistics,
             logs_events: setup.logs_events,
-            logs_peers: setup.logs_peers,
             next_watch: None,
             next_hour: now + HOUR,
             state,
@@ -227,6 +242,24 @@ impl Informant {
         self.state.adopt(house.engine, house.now.mono);
         let mut view = View { state: &mut self.state, house };
         self.answerer.answer(message.bytes, &caller, keys, &mut view)
+    }
+
+    /// The keys that are trusted from now on, when a line from afar changed that.
+    pub fn take_keys(&mut self) -> Option<KeyRing> {
+        let trust = std::mem::take(&mut self.state.trust);
+        if let Some(control) = trust.control {
+            self.control_key = Some(control).filter(|id| self.keys.get(*id).is_some());
+        }
+        if trust.more.is_empty() {
+            return None;
+        }
+        let before = std::mem::take(&mut self.keys);
+        self.keys = self.all_keys.clone();
+        self.keys.retain(|id| {
+            before.get(id).is_some() || trust.more.iter().any(|range| range.contains(&id.get()))
+        });
+        self.state.keys = u64::try_from(self.keys.len()).unwrap_or(0);
+        Some(self.keys.clone())
     }
 
     /// The snapshot as ntpd serves it: the local clock and the orphan under their own names.
@@ -329,7 +362,7 @@ impl Informant {
                 }
             }
         }
-        if self.logs_peers {
+        if self.state.logs_peers {
             lines.extend(peers);
         }
         if !self.logs_events {

@@ -222,6 +222,29 @@ impl Engine {
         self.clock.set_makestep(Some((threshold, limit)));
     }
 
+    /// The offset (s) that is too large, from which update on, and how often it is let pass; `None`: none is. A clock that is
+    /// not ours to set has no such limit.
+    pub fn set_max_change(&mut self, limit: Option<(f64, i32, i32)>) {
+        let limit = limit.filter(|_| self.clock.is_controlled());
+        self.settings.maxchange = limit;
+        self.clock.set_max_change(limit);
+    }
+
+    /// How fast a clock may go wrong at worst, ppm.
+    pub const fn set_max_clock_error(&mut self, ppm: f64) {
+        self.settings.maxclockerror = ppm;
+        self.host.maxclockerror = ppm * 1e-6;
+        self.reference.set_max_clock_error(ppm * 1e-6);
+    }
+
+    /// What a source needs to be followed: root distance (s) and strata at most, and how many have to agree.
+    pub fn require(&mut self, now: Now, distance: f64, strata: (u8, u8), sources: u32, rng: &mut dyn Rng) {
+        self.settings.maxdistance = distance;
+        (self.settings.minstratum, self.settings.maxstratum) = strata;
+        self.settings.minsources = sources;
+        self.select(now, None, rng);
+    }
+
     /// The largest skew of an update, ppm.
     pub const fn set_max_update_skew(&mut self, ppm: f64) {
         self.settings.maxupdateskew = ppm;
