@@ -242,7 +242,7 @@ impl Engine {
         self.settings.maxdistance = distance;
         (self.settings.minstratum, self.settings.maxstratum) = strata;
         self.settings.minsources = sources;
-        self.select(now, None, rng);
+        self.select(now, rng);
     }
 
     /// The largest skew of an update, ppm.
