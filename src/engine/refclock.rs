@@ -283,9 +283,9 @@ impl Refclock {
             return None;
         }
         let interval = self.interval();
-        while self.due <= now {
-            self.due = self.due + interval;
-        }
+        // the grid of polls stays where it is, however long nobody asked
+        let late = (now - self.due).as_nanos() % interval.as_nanos().max(1);
+        self.due = now + (interval - TimeDelta::from_nanos(late));
         let sample = self.sample(line).filter(|m| {
             let limit = self.options.maxdispersion;
             limit <= 0.0 || m.dispersion.get() <= limit
