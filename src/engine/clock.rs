@@ -5,7 +5,7 @@
 use super::bank::steer::{Limits, plan};
 use super::options::Settings;
 use super::timeline::{Exact, KernelRate, Line, Timeline};
-use crate::types::{MonoTime, Now, TimeDelta};
+use crate::types::{MonoTime, Now, TimeDelta, Timestamp};
 
 /// The clock jumped by more than this: by how much cannot be told from a suspended machine, everything is measured anew.
 const UNKNOWN_JUMP: TimeDelta = TimeDelta::from_secs(10);
@@ -323,6 +323,12 @@ impl Clock {
     /// What the configuration allows.
     pub const fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// The rate that was commanded last reached the kernel when its clock read `at`, not when the engine decided on it.
+    pub fn rate_taken(&mut self, at: Timestamp) {
+        let late = self.timeline.rate_taken(at);
+        self.slew_end = self.slew_end.map(|end| end + late);
     }
 
     fn run_at(&mut self, now: Now, rate: f64) {

@@ -223,6 +223,19 @@ impl Timeline {
         self.push(Segment { from: local, correction, setting });
     }
 
+    /// The last setting did not reach the kernel before its clock read `local`. Answers how much later than was believed; what is
+    /// not later, or by more than a second, changes nothing.
+    pub fn rate_taken(&mut self, local: Timestamp) -> TimeDelta {
+        let Some(last) = self.segments.pop_back() else { return TimeDelta::ZERO };
+        let late = local - last.from;
+        if self.segments.is_empty() || !(TimeDelta::ZERO..=TimeDelta::from_secs(1)).contains(&late) {
+            self.segments.push_back(last);
+            return TimeDelta::ZERO;
+        }
+        self.rate_set(local, last.setting);
+        late
+    }
+
     /// The kernel clock was stepped by `delta` when it read `local` (before the step): by us, or by somebody whose step was
     /// measured against the monotonic clock.
     pub fn stepped(&mut self, local: Timestamp, delta: TimeDelta) {
@@ -249,6 +262,24 @@ mod tests {
 
     fn at(secs: f64) -> Timestamp {
         Timestamp::from_unix(1_795_000_000, 0) + TimeDelta::from_secs_f64(secs).unwrap()
+    }
+
+    #[test]
+    fn a_rate_that_was_late_counts_from_when_it_came() {
+        let mut timeline = Timeline::new(at(0.0), KernelRate::NOMINAL);
+        timeline.rate_set(at(100.0), KernelRate::nearest(0.08));
+        assert_eq!(timeline.rate_taken(at(100.01)), TimeDelta::from_millis(10));
+        assert_eq!(timeline.correction(at(100.01)), Exact::default());
+        // 1.08 s by the kernel clock are one of the free clock
+        let moved = timeline.correction(at(101.09)).minus(Exact::default());
+        assert!((moved - 0.08).abs() < 1e-9, "{moved}");
+        // never earlier, and never by as much as a stepped clock would say
+        for odd in [50.0, 101.5] {
+            assert_eq!(timeline.rate_taken(at(odd)), TimeDelta::ZERO);
+        }
+        let same = timeline.correction(at(101.09)).minus(Exact::default());
+        assert!((moved - same).abs() < 1e-12);
+        assert_eq!(Timeline::new(at(0.0), KernelRate::NOMINAL).rate_taken(at(0.5)), TimeDelta::ZERO);
     }
 
     #[test]

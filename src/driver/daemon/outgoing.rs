@@ -81,6 +81,7 @@ impl Daemon {
         let Some(control) = &self.control else { return };
         let done = match command {
             ClockCommand::SetRate(setting) => control.set_rate(setting.tick, setting.freq).map(|accepted| {
+                self.engine.rate_taken(clock::now());
                 if let Some(watch) = &mut self.watch {
                     watch.commanded(accepted_now(accepted));
                 }

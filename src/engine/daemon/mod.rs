@@ -485,6 +485,12 @@ impl Engine {
         self.commands.pop_front()
     }
 
+    /// The kernel has taken the last [`ClockCommand::SetRate`] when its clock read `at`: what it took to decide and to tell it does
+    /// not count as corrected.
+    pub fn rate_taken(&mut self, at: Timestamp) {
+        self.clock.rate_taken(at);
+    }
+
     /// Returns an action that was taken too early; it comes last.
     pub fn put_back(&mut self, action: Action) {
         self.actions.push_back(action);
