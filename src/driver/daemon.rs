@@ -406,8 +406,8 @@ impl Daemon {
     }
 
     fn record(&mut self, record: &Record, log: Log<'_>) {
-        if let Record::Measurement { whom, packet } = record {
-            self.heard(*whom, packet);
+        if let Record::Measurement { source, packet, .. } = record {
+            self.heard(*source, packet);
         }
         let noted = self.informant.as_mut().map(|i| i.note(record, &self.engine, clock::both()));
         if let Some(Err(error)) = noted {

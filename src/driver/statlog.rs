@@ -126,7 +126,7 @@ impl StatLog {
     fn wanted(&self, record: &Record) -> Option<(Kind, String)> {
         let has = |kind| self.kinds.contains(&kind);
         match record {
-            Record::Measurement { whom, packet } => {
+            Record::Measurement { whom, packet, .. } => {
                 let raw = has(Kind::RawMeasurements);
                 let wanted = raw || has(Kind::Measurements) && packet.tests.is_synchronised();
                 wanted.then(|| (Kind::Measurements, measurement(&whom.to_string(), packet)))

@@ -14,6 +14,8 @@ use crate::types::{Leap, RefId, Timestamp};
 pub enum Record {
     /// measurements.log (and rawmeasurements).
     Measurement {
+        /// Of which source.
+        source: SourceId,
         /// Who sent it.
         whom: IpAddr,
         /// What came, and what was made of it.

@@ -6,6 +6,7 @@ use super::{Daemon, Log};
 use crate::driver::ntpd::{House, Informant, Message};
 use crate::engine::association::Packet;
 use crate::engine::daemon::Level;
+use crate::engine::measurement::SourceId;
 use crate::engine::restrict::Control;
 use crate::engine::timeline::KernelRate;
 use crate::sys::{clock, interface};
@@ -56,10 +57,11 @@ impl Daemon {
     }
 
     /// A reply to a request of ours is one of the packets that ntpq counts and lists.
-    pub(super) fn heard(&mut self, whom: IpAddr, packet: &Packet) {
+    pub(super) fn heard(&mut self, source: SourceId, packet: &Packet) {
         let Some(gate) = self.server.gate() else { return };
-        let source = self.engine.sources().find(|(_, source)| source.association.address().ip() == whom);
-        let Some(from) = source.map(|(_, source)| source.association.address()) else { return };
+        let Some(from) = self.engine.source(source).map(|source| source.association.address()) else {
+            return;
+        };
         let first = packet.header.version.get() << 3 | packet.header.mode.to_bits();
         gate.heard(from, packet.at, first);
     }

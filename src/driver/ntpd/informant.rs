@@ -37,6 +37,8 @@ mod system_event {
 
 /// How often reachability is looked at when nothing comes in.
 const WATCH: TimeDelta = TimeDelta::from_secs(1);
+/// With more sources nothing but that causes a look.
+const FEW: usize = 32;
 /// How often a line of sysstats is written.
 const HOUR: TimeDelta = TimeDelta::from_secs(3600);
 /// Reference ID of local mode, as our engine has it (127.127.1.1).
@@ -156,6 +158,8 @@ pub(super) struct State {
     keeps: bool,
     next_id: u16,
     begun: bool,
+    /// Which sources of the engine it knows.
+    generation: Option<u32>,
 }
 
 fn identity(variables: Vec<(String, String, bool)>) -> Identity {
@@ -209,6 +213,7 @@ impl Informant {
             // never 0, with room above
             next_id: (u16::from_be_bytes([high, low]) & 0x7fff) + 1,
             begun: false,
+            generation: None,
         };
         let mut informant = Self {
             answerer: Answerer::new(salt),
@@ -272,15 +277,14 @@ impl Informant {
     /// # Errors
     /// The first time that a statistics file cannot be written.
     pub fn note(&mut self, record: &Record, engine: &Engine, now: Now) -> Result<(), SysError> {
-        self.next_watch = None;
         self.state.adopt(engine, now.mono);
+        // of many sources the next look at all of them is soon enough
+        if self.state.ids.len() <= FEW {
+            self.next_watch = None;
+        }
         match record {
-            Record::Measurement { whom, packet } => {
-                let Some((id, source)) =
-                    engine.sources().find(|(_, s)| s.association.address().ip() == *whom)
-                else {
-                    return Ok(());
-                };
+            Record::Measurement { source: id, packet, .. } => {
+                let (id, Some(source)) = (*id, engine.source(*id)) else { return Ok(()) };
                 let address = source.association.address();
                 if let Some(track) = self.state.tracks.get_mut(&id) {
                     track.received(packet, now.mono);
@@ -405,11 +409,10 @@ impl State {
 
     /// New sources get identifiers, gone ones lose theirs.
     fn adopt(&mut self, engine: &Engine, now: MonoTime) {
-        let here: Vec<SourceId> = engine.sources().map(|(id, _)| id).collect();
-        if self.ids.len() != here.len() || !here.iter().all(|id| self.ids.contains_key(id)) {
-            self.ids.retain(|id, _| here.contains(id));
-            self.tracks.retain(|id, _| here.contains(id));
-            for id in here {
+        if self.generation.replace(engine.generation()) != Some(engine.generation()) {
+            self.ids.retain(|id, _| engine.source(*id).is_some());
+            self.tracks.retain(|id, _| engine.source(*id).is_some());
+            for (id, _) in engine.sources() {
                 if !self.ids.contains_key(&id) {
                     let fresh = self.fresh_id();
                     self.ids.insert(id, fresh);

@@ -713,7 +713,7 @@ impl Engine {
                     if packet.tests.is_synchronised() {
                         self.names.confirmed(id);
                     }
-                    self.actions.push_back(Action::Record(Record::Measurement { whom, packet }));
+                    self.actions.push_back(Action::Record(Record::Measurement { source: id, whom, packet }));
                 }
                 Effect::Sample(measurement) => self.sampled(now, id, &measurement, rng),
                 Effect::Reach => {
