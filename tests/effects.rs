@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 
 const TABLE: &str = "tests/fixtures/effects.tsv";
+/// What a daemon has to bear, and the tests that show that it does.
+const HARDSHIPS: &str = "tests/fixtures/hardships.tsv";
 /// Where a word of the grammar is an arm of a `match`: kind, file, functions.
 const GRAMMAR: &[(&str, &str, &[&str])] = &[
     ("directive", "src/config/chrony_conf.rs", &["flag", "ranged", "real_slot", "word_slot", "special"]),
@@ -83,12 +85,29 @@ fn every_word_of_the_grammar_has_its_row() {
     }
 }
 
-#[test]
-fn every_row_names_tests_that_are_there() {
+fn all_tests() -> BTreeSet<String> {
     let mut there = BTreeSet::new();
     for folder in ["src", "tests"] {
         tests_in(Path::new(folder), &mut there);
     }
+    there
+}
+
+#[test]
+fn every_hardship_has_its_tests() {
+    let there = all_tests();
+    let text = fs::read_to_string(HARDSHIPS).unwrap();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (_, tests) = line.split_once('\t').unwrap_or_else(|| panic!("{line}"));
+        for test in tests.split(' ') {
+            assert!(there.contains(test), "{HARDSHIPS}: there is no test {test}");
+        }
+    }
+}
+
+#[test]
+fn every_row_names_tests_that_are_there() {
+    let there = all_tests();
     for (kind, word, tests, reason) in table() {
         assert!(!tests.is_empty() || !reason.is_empty(), "{kind} {word}: neither a test nor a reason");
         for test in tests {

@@ -52,4 +52,5 @@ pub(crate) mod peer;
 mod responder;
 mod server;
 mod telling;
+mod trouble;
 mod wire;

@@ -86,6 +86,42 @@ fn follows_a_server_that_is_far_off_and_remembers_the_drift() {
     assert!((-1.0..=1.0).contains(&later), "{later}: {out}");
 }
 
+/// Drift files that are none, and a disk without room for the drift file, dumps and logs.
+const TROUBLE: &str = r#"
+mkdir -p /var/lib/chrony /full; mkdir -m 750 /run/chrony; mount -t tmpfs -o size=32k full /full
+kernel() { adjtimex | tr '\n' ' ' | sed "s/^/kernel $1: /; s/  */ /g"; echo; }
+responder 127.0.0.1 0 -40 >/dev/null & sleep 1
+printf '%s\n' 'server 127.0.0.1 iburst minpoll 4 maxpoll 4' 'driftfile /full/drift' 'dumpdir /full/dump' 'logdir /full/log' \
+  'log measurements tracking statistics' 'cmdport 0' >/etc/chrony.conf
+for drift in '' 'what' 'nan nan' '1e9 1' '50 -1'; do
+  printf '%s\n' "$drift" >/full/drift; adjtimex -f 0 -t 10000 >/dev/null
+  /usr/local/bin/chronyd -d -u root -t 2 2>err
+  echo "bad [$drift] $(grep -c 'Could not read valid frequency and skew from driftfile /full/drift' err)"; kernel "bad[$drift]"
+done
+rm -rf /full/*; mkdir -p /full/log /full/dump; echo '40.0 1.0' >/full/drift; dd if=/dev/zero of=/full/x bs=1k count=40 2>/dev/null
+/usr/local/bin/chronyd -d -u root -t 4000 2>err; echo "full $?"
+cat err; echo "drift $(cat /full/drift)"; ntpdate -q 127.0.0.1 | tail -n 1
+"#;
+
+#[test]
+fn a_full_disk_and_bad_drift_files_are_said_once_and_lose_nothing() {
+    let Some(ran) = Guest::new().virtual_time().option(&["--timeout", "240"]).run(TROUBLE) else { return };
+    let out = &ran.out;
+    for drift in ["", "what", "nan nan", "1e9 1", "50 -1"] {
+        assert!(out.contains(&format!("bad [{drift}] 1\n")), "{out}");
+        let ppm = correction(out, &format!("kernel bad[{drift}]"));
+        assert!(ppm.abs() < 1e-9, "{drift}: {ppm}: {out}");
+    }
+    assert!(out.contains("\nfull 0\n"), "{out}");
+    for said in ["Could not write /full/log/", "Could not open /full/dump/"] {
+        assert_eq!(out.matches(said).count(), 1, "{said}: {out}");
+    }
+    // the drift file is an old one or a new one, and never half of one
+    let drift = number(out, "drift", "drift ");
+    assert!((drift - 40.0).abs() < 0.5, "{drift}: {out}");
+    assert!(number(out, "", "offset ").abs() < 1e-3 && !out.contains("panicked"), "{out}");
+}
+
 /// Follows a server that is an hour ahead, and serves what it learns until the other guest has seen enough.
 const SERVER: &str = r#"
 mkdir -p /var/lib/chrony; mkdir -m 750 /run/chrony
