@@ -25,6 +25,8 @@ pid=$!
 sleep 7200; ntpdate -q -p 8 127.0.0.1 | tail -n 1; kernel steady; apart later
 adjtimex -f $(($(adjtimex | sed -n 's/.*freq.adjust: *\([-0-9]*\).*/\1/p') + 6553600)) >/dev/null; kernel disturbed
 sleep 1800; echo "again $(ntpdate -q -p 8 127.0.0.1 | tail -n 1)"; kernel recovered
+responder 127.0.0.2 0.2 0 >/dev/null & sleep 1; ntpdate -u -B 127.0.0.2
+sleep 900; echo "slewed $(ntpdate -q -p 8 127.0.0.1 | tail -n 1)"
 kill $pid; wait $pid; echo "end $?"
 cat /tmp/err; echo "drift $(cat /var/lib/chrony/drift)"; tail -n 1 /tmp/tracking.log
 kernel ended
@@ -78,9 +80,13 @@ fn follows_a_server_that_is_far_off_and_remembers_the_drift() {
         (disturbed - 60.0).abs() < 2.0 && (recovered + 40.0).abs() < 1.0,
         "{disturbed} {recovered}: {out}"
     );
-    assert_eq!(out.matches("System clock interference detected (another NTP client?)").count(), 1, "{out}");
     let again = number(out, "again", "offset ").abs();
     assert!(again < 1e-3, "{again}: {out}");
+    // and somebody let the kernel slew it by 0.2 s (adjtime): the same
+    assert!(out.contains("adjust time server 127.0.0.2 offset 0.") && out.contains("slewed "), "{out}");
+    let slewed = number(out, "slewed", "offset ").abs();
+    assert!(slewed < 1e-3, "{slewed}: {out}");
+    assert_eq!(out.matches("System clock interference detected (another NTP client?)").count(), 2, "{out}");
     // the hardware clock, 29 s ahead of the true time before, follows by itself (rtcsync)
     let later = number(out, "rtc later", ":");
     assert!((-1.0..=1.0).contains(&later), "{later}: {out}");

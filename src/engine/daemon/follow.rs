@@ -21,6 +21,8 @@ const SKEW: f64 = 3.5;
 const UNSYNCHRONISED_ERROR: TimeDelta = TimeDelta::from_secs(16);
 /// An extra request follows a suspicion after this long.
 const EXTRA_AFTER: TimeDelta = TimeDelta::from_secs(2);
+/// Interference that goes on without such a pause is one.
+const INTERFERENCE_PAUSE: TimeDelta = TimeDelta::from_secs(600);
 /// Samples of the bank during which a newly admitted source brings its earlier ones along.
 const START_SAMPLES: u64 = 24;
 
@@ -62,7 +64,10 @@ impl Engine {
         if !self.clock.is_controlled() {
             return;
         }
-        self.log(Level::Warning, "System clock interference detected (another NTP client?)".to_owned());
+        if self.quiet_until.is_none_or(|until| until <= now.mono) {
+            self.log(Level::Warning, "System clock interference detected (another NTP client?)".to_owned());
+        }
+        self.quiet_until = Some(now.mono + INTERFERENCE_PAUSE);
         match found.moved {
             Some(moved) => self.clock.interfered(now, found.setting, moved),
             None => {

@@ -295,6 +295,8 @@ pub struct Engine {
     last: Now,
     /// Counts associations that came and went.
     generation: u32,
+    /// Until when nothing is said of interference: two daemons that fight would fill the log.
+    quiet_until: Option<MonoTime>,
     /// The daemon was told to end; the clock is not touched any more.
     gave_up: bool,
 }
@@ -350,6 +352,7 @@ impl Engine {
             listen: listen::Listen::default(),
             last: now,
             generation: 0,
+            quiet_until: None,
             gave_up: false,
             settings: setup.settings,
         };

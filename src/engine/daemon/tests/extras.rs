@@ -272,6 +272,28 @@ fn a_foreign_rate_is_undone_and_where_its_effect_is_unknown_everything_is_measur
 }
 
 #[test]
+fn two_that_fight_for_the_clock_do_not_fill_the_log() {
+    let mut world = World::new(0.0, 10.0, Settings::default());
+    world.server(1, 0.0, "iburst");
+    world.run_until(2000);
+    let interfere = |world: &mut World, secs: i64| {
+        world.run_until(secs);
+        let setting = KernelRate { tick: 10_001, freq: 0 };
+        world.kernel.change(world.truth, setting, TimeDelta::ZERO);
+        let found = Interference { setting, moved: Some(TimeDelta::ZERO) };
+        world.engine.handle(world.kernel.at(world.truth), Input::Interference(found), &mut world.rng);
+        world.act();
+        world.said("interference")
+    };
+    for n in 0..100 {
+        assert_eq!(interfere(&mut world, 2010 + n * 16), 1);
+    }
+    assert_eq!(interfere(&mut world, 6000), 2);
+    world.run_until(7000);
+    assert!(world.error().abs() < 1e-3, "{}", world.error());
+}
+
+#[test]
 fn a_leap_second_is_smeared_for_clients_where_time_is_smoothed() {
     let smear = Smoothing { max_freq: 400.0, max_wander: 0.5, leap_only: true };
     for smoothing in [Some(smear), None] {
