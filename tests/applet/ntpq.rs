@@ -232,6 +232,57 @@ fn hostile_fragments_around_an_answer_count_for_nothing() {
     assert!(ran.stdout.ends_with("stratum=2\n") && !ran.stdout.contains("overlaps"), "{}", ran.stdout);
 }
 
+/// A server that never stops sending: fragments without an end, one of them again and again, replies to other questions, junk.
+#[test]
+fn an_endless_stream_ends_with_the_time_out() {
+    let fragment = |request: &[u8], offset: u16| {
+        let mut packet = reply(request, 0x0615, b"a=1,");
+        packet[1] |= 0x20;
+        packet[8..10].copy_from_slice(&offset.to_be_bytes());
+        packet
+    };
+    let (silent, incomplete) = ("***Request timed out", "***Response from server was incomplete");
+    let check = |place: usize, said: &str| {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let host = socket.local_addr().unwrap().to_string();
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        let ran = thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut buffer = [0; 2048];
+                let (mut length, from) = socket.recv_from(&mut buffer).unwrap();
+                // the question may be asked again
+                socket.set_read_timeout(Some(std::time::Duration::from_micros(200))).unwrap();
+                for number in (0..u16::MAX).cycle() {
+                    if ended.load(std::sync::atomic::Ordering::Relaxed) {
+                        return;
+                    }
+                    let request = &buffer[..length];
+                    let packet = match place {
+                        0 => vec![0; 20],
+                        1 => [&reply(request, 0, b"a=1")[..2], b"\xff\xff", &request[4..]].concat(),
+                        2 => fragment(request, number & !3),
+                        _ => fragment(request, 0),
+                    };
+                    let _ = socket.send_to(&packet, from);
+                    length = socket.recv_from(&mut buffer).map_or(length, |(length, _)| length);
+                }
+            });
+            let ran = ntpq(&["-c", "timeout 150", "-c", "rv 0", &host]);
+            ended.store(true, std::sync::atomic::Ordering::Relaxed);
+            ran
+        });
+        assert!(ran.stderr.contains(said), "{place}: {}", ran.stderr);
+        assert_eq!((ran.code(), ran.stdout.as_str()), (0, ""), "{place}");
+    };
+    // all at once: what is incomplete is waited for longer
+    thread::scope(|scope| {
+        for (place, said) in [silent, silent, incomplete, incomplete].into_iter().enumerate() {
+            let check = &check;
+            scope.spawn(move || check(place, said));
+        }
+    });
+}
+
 /// A list of 10 000 clients is read page by page.
 #[test]
 fn ten_thousand_clients_are_listed() {

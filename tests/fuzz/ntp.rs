@@ -40,6 +40,12 @@ pub(super) fn ntp_conf(data: &[u8]) {
         let shown = |c: char| c == '\n' || !c.is_control();
         assert!(!diagnostic.text.is_empty() && diagnostic.text.chars().all(shown), "{diagnostic:?}");
     }
+    // a file that includes itself many times over: fifty files besides the first, said once
+    let said =
+        parsed.diagnostics.iter().filter(|diagnostic| diagnostic.text.contains("included files, the rest"));
+    assert!(said.count() <= 1);
+    let rows = data.iter().filter(|byte| **byte == b'\n').count() + 1;
+    assert!(parsed.lines.len() <= 51 * rows, "{} lines", parsed.lines.len());
     let mut list = Restrictions::new();
     for (rule, _) in &ntp.restrict {
         list.add(*rule);
