@@ -108,6 +108,8 @@ pub struct Rule {
     pub ntpport: bool,
     /// An address of this host, entered by the daemon itself.
     pub own: bool,
+    /// A server that is asked, with the flags of `restrict source`.
+    pub source: bool,
     /// What is restricted.
     pub flags: Flags,
     /// Packets that it decided about.
@@ -123,7 +125,7 @@ impl Rule {
             (IpAddr::V6(a), IpAddr::V6(m)) => IpAddr::V6(a & m),
             (other, _) => other,
         };
-        Self { address, mask, ntpport: false, own: false, flags, hits: 0 }
+        Self { address, mask, ntpport: false, own: false, source: false, flags, hits: 0 }
     }
 
     /// The entry of a network.
@@ -174,6 +176,8 @@ pub struct Restrictions {
     holey: Vec<usize>,
     /// This host's addresses: what comes from there and from port 123 came from ourselves.
     own: Vec<Rule>,
+    /// The servers that are asked, where `restrict source` says something about them.
+    sources: Vec<Rule>,
 }
 
 impl Default for Restrictions {
@@ -184,6 +188,7 @@ impl Default for Restrictions {
             ntp_port: Table::new(),
             holey: Vec::new(),
             own: Vec::new(),
+            sources: Vec::new(),
         };
         for any in [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)] {
             list.add(Rule::network(Network::new(any, 0), Flags::NONE));
@@ -215,24 +220,28 @@ impl Restrictions {
 
     /// The addresses of this host from now on; those that stay keep their hits.
     pub fn set_own(&mut self, addresses: &[IpAddr]) {
-        let before = std::mem::take(&mut self.own);
-        for address in addresses {
-            let rule = Rule::network(Network::host(*address), Flags::IGNORE);
-            if !self.own.iter().any(|known| known.address == rule.address) {
-                let hits =
-                    before.iter().find(|known| known.address == rule.address).map_or(0, |rule| rule.hits);
-                self.own.push(Rule { ntpport: true, own: true, hits, ..rule });
-            }
-        }
+        self.own = hosts(addresses, Flags::IGNORE, &self.own);
+        self.own.iter_mut().for_each(|rule| (rule.ntpport, rule.own) = (true, true));
+    }
+
+    /// The servers that are asked, with these flags; who is named by a line of its own keeps that line's.
+    pub fn set_sources(&mut self, addresses: &[IpAddr], flags: Flags) {
+        let named = |address: &IpAddr| {
+            let host = Rule::network(Network::host(*address), flags);
+            self.rules.iter().any(|rule| (rule.address, rule.mask) == (host.address, host.mask))
+        };
+        let unnamed: Vec<IpAddr> = addresses.iter().filter(|address| !named(address)).copied().collect();
+        self.sources = hosts(&unnamed, flags, &self.sources);
+        self.sources.iter_mut().for_each(|rule| rule.source = true);
     }
 
     /// The flags that hold for a packet from an address; counts the hit. Mapped addresses count as IPv4.
     pub fn check(&mut self, from: SocketAddr) -> Flags {
         let place = self.place(from);
-        let ourselves = self.own_place(from);
-        let rule = match ourselves {
-            Some(place) => self.own.get_mut(place),
-            None => place.and_then(|place| self.rules.get_mut(place)),
+        let rule = match (self.own_place(from), self.source_place(from)) {
+            (Some(place), _) => self.own.get_mut(place),
+            (None, Some(place)) => self.sources.get_mut(place),
+            (None, None) => place.and_then(|place| self.rules.get_mut(place)),
         };
         match rule {
             Some(rule) => {
@@ -245,10 +254,16 @@ impl Restrictions {
 
     /// The entry that decides about an address.
     pub fn find(&self, from: SocketAddr) -> Option<&Rule> {
-        match self.own_place(from) {
-            Some(place) => self.own.get(place),
-            None => self.place(from).and_then(|place| self.rules.get(place)),
+        match (self.own_place(from), self.source_place(from)) {
+            (Some(place), _) => self.own.get(place),
+            (None, Some(place)) => self.sources.get(place),
+            (None, None) => self.place(from).and_then(|place| self.rules.get(place)),
         }
+    }
+
+    fn source_place(&self, from: SocketAddr) -> Option<usize> {
+        let address = from.ip().to_canonical();
+        self.sources.iter().position(|rule| rule.address == address)
     }
 
     fn own_place(&self, from: SocketAddr) -> Option<usize> {
@@ -272,10 +287,23 @@ impl Restrictions {
 
     /// All entries, IPv4 before IPv6, the most specific first, as `reslist` shows them.
     pub fn list(&self) -> Vec<Rule> {
-        let mut rules: Vec<Rule> = self.rules.iter().chain(&self.own).copied().collect();
+        let mut rules: Vec<Rule> = self.rules.iter().chain(&self.own).chain(&self.sources).copied().collect();
         rules.sort_by_key(|rule| (rule.address.is_ipv6(), std::cmp::Reverse(rule.rank())));
         rules
     }
+}
+
+/// An entry for each address, with the hits that it had before.
+fn hosts(addresses: &[IpAddr], flags: Flags, before: &[Rule]) -> Vec<Rule> {
+    let mut rules: Vec<Rule> = Vec::new();
+    for address in addresses {
+        let rule = Rule::network(Network::host(*address), flags);
+        if !rules.iter().any(|known| known.address == rule.address) {
+            let hits = before.iter().find(|known| known.address == rule.address).map_or(0, |rule| rule.hits);
+            rules.push(Rule { hits, ..rule });
+        }
+    }
+    rules
 }
 
 /// What becomes of a packet that is no control message, before its contents count.
@@ -349,6 +377,7 @@ pub fn describe(rule: &Rule) -> String {
     let words = [
         only(rule.ntpport, "ntpport"),
         only(rule.own, "interface"),
+        only(rule.source, "source"),
         has(Flags::IGNORE, "ignore"),
         either(Flags::NOSERVE, "serve", "noserve"),
         either(Flags::NOTRUST, "trust", "notrust"),
@@ -425,6 +454,22 @@ mod tests {
         assert_eq!(list.check(from("::1", 123)), Flags::NONE);
         let first = list.list()[0];
         assert_eq!(describe(&first), "ntpport interface ignore serve trust peer epeer query trap");
+    }
+
+    #[test]
+    fn servers_that_are_asked_have_flags_of_their_own() {
+        let mut list = Restrictions::new();
+        list.add(rule("0.0.0.0", "0.0.0.0", Flags::IGNORE));
+        list.add(rule("10.0.0.2", "255.255.255.255", Flags::NOSERVE));
+        let servers = ["10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap()];
+        list.set_sources(&servers, Flags::NOQUERY);
+        assert_eq!([123, 9].map(|port| list.check(from("10.0.0.1", port))), [Flags::NOQUERY; 2]);
+        assert_eq!(list.check(from("10.0.0.2", 123)), Flags::NOSERVE);
+        assert_eq!(list.check(from("10.0.0.3", 123)), Flags::IGNORE);
+        let row = list.list().into_iter().find(|rule| rule.source).unwrap();
+        assert_eq!((describe(&row).as_str(), row.hits), ("source serve trust peer epeer noquery trap", 2));
+        list.set_sources(&[], Flags::NOQUERY);
+        assert_eq!(list.check(from("10.0.0.1", 123)), Flags::IGNORE);
     }
 
     #[test]

@@ -80,6 +80,39 @@ fn classic_ntpq_reads_it_as_ours_does() {
     assert!(refused.err.contains("***Server disallowed request (authentication?)"), "{}", refused.err);
 }
 
+/// `restrict source`: the servers that are asked have rows of their own, as the classic daemon enters them, and those flags.
+#[test]
+fn the_servers_that_are_asked_have_flags_of_their_own() {
+    let Some(lab) = Lab::open(&[Package::Ntp428]) else { return };
+    let (own, classic, server) = (lab.host(), lab.host(), lab.host());
+    let lines = format!(
+        "restrict default kod notrap nomodify nopeer noquery limited\nrestrict 127.0.0.1\n\
+         restrict source notrap nomodify\nserver {}\nserver 10.77.0.99\nserver 127.127.1.0\n",
+        server.ip4()
+    );
+    let Some(_ours) = start(&own, &lines) else { return };
+    let keys = classic.file("ntp.keys", KEYS);
+    let conf = classic.file("ntp.conf", &format!("{lines}keys {keys}\ntrustedkey 1 2\ncontrolkey 2\n"));
+    let _theirs = classic.spawn(Package::Ntp428.program("ntpd"), &["-n", "-c", &conf]);
+    let rows = |host: &Host| {
+        let words = ["-n", "-c", "keyid 2", "-c", "passwd secret2", "-c", "reslist", "127.0.0.1"];
+        let text = host.run(Package::Ntp428.program("ntpq"), &words).out;
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let pairs = lines.windows(2).filter(|pair| pair[1].trim_start().starts_with("source "));
+        // without the hits
+        pairs.map(|pair| format!("{}{}", &pair[0][10..], pair[1])).collect::<Vec<_>>()
+    };
+    let same =
+        wait_until(Duration::from_secs(20), || rows(&classic).len() == 2 && rows(&own) == rows(&classic));
+    assert!(same, "{:?}\n{:?}", rows(&own), rows(&classic));
+    // noquery of the default does not hold for the server
+    let ntpq = Package::Ntp428.program("ntpq");
+    let asked = server.run(&ntpq, &["-c", "timeout 2000", "-c", "rv 0 stratum", &own.ip4()]);
+    assert!(asked.out.contains("stratum="), "{asked:?}");
+    let asked = classic.run(&ntpq, &["-c", "timeout 300", "-c", "rv 0 stratum", &own.ip4()]);
+    assert!(!asked.out.contains("stratum="), "{asked:?}");
+}
+
 /// Each address asks for the time and for variables.
 #[test]
 fn restrict_lines_hold_on_the_wire() {

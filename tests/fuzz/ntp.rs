@@ -78,6 +78,7 @@ pub(super) fn mode6_requests(data: &[u8]) {
     let mut gate = Gate::new(Rules {
         restrictions: Restrictions::new(),
         restricts_default: true,
+        source: None,
         limit: Limit::default(),
         clients: Some(bounds(&ntp.mru)),
     });

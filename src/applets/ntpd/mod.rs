@@ -362,6 +362,7 @@ fn gate(ntp: &Ntp) -> Gate {
     Gate::new(Rules {
         restrictions: restrictions(ntp),
         restricts_default: ntp.restricts_default,
+        source: ntp.restrict_source.map(|rule| rule.flags),
         limit: limit(ntp),
         clients: (ntp.switches.monitor || limited).then(|| bounds(&ntp.mru)),
     })

@@ -16,6 +16,9 @@ impl Daemon {
         if self.peers_of != self.engine.generation() {
             self.peers_of = self.engine.generation();
             self.server.set_peers(self.engine.peers().collect());
+            if let Some(gate) = self.server.gate() {
+                gate.know_servers(self.engine.sources().map(|(_, source)| source.association.address().ip()));
+            }
         }
         let answers = self.informant.is_some();
         let mut others: Vec<(SocketAddr, Vec<u8>, Stamp, Option<IpAddr>)> = Vec::new();

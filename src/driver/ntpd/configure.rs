@@ -107,6 +107,9 @@ impl View<'_, '_> {
                 }
                 let gate = self.house.gate.as_mut().ok_or_else(ignored)?;
                 ntp.restrict.iter().for_each(|(rule, _)| gate.restrictions.add(*rule));
+                if let Some(rule) = ntp.restrict_source {
+                    gate.restrict_source(rule.flags);
+                }
             }
             "enable" | "disable" if all_are(line, &["monitor", "auth", "kernel", "calibrate"]) => {
                 let gate = self.house.gate.as_mut().ok_or_else(ignored)?;

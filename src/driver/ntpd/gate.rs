@@ -36,6 +36,8 @@ pub struct Rules {
     pub restrictions: Restrictions,
     /// Whether the file has a `restrict default`; without one, strangers get no control messages answered (decisions.md).
     pub restricts_default: bool,
+    /// `restrict source`.
+    pub source: Option<Flags>,
     /// How often a client may ask where `limited` holds.
     pub limit: Limit,
     /// How large the client list may become; `None`: `disable monitor`.
@@ -53,6 +55,9 @@ pub struct Gate {
     /// Taken, sent and failed, socket by socket.
     sockets: Vec<[u64; 3]>,
     restricts_default: bool,
+    source: Option<Flags>,
+    /// The servers that are asked.
+    servers: Vec<IpAddr>,
     limit: Limit,
     /// When this host's addresses are looked at again; `None`: they are not.
     own_due: Option<MonoTime>,
@@ -67,6 +72,8 @@ impl Gate {
             counters: Statistics::default(),
             sockets: Vec::new(),
             restricts_default: rules.restricts_default,
+            source: rules.source,
+            servers: Vec::new(),
             limit: rules.limit,
             own_due: None,
         }
@@ -87,6 +94,21 @@ impl Gate {
     /// How often a client may ask, from now on.
     pub const fn set_limit(&mut self, limit: Limit) {
         self.limit = limit;
+    }
+
+    /// The servers that are asked from now on.
+    pub fn know_servers(&mut self, addresses: impl Iterator<Item = IpAddr>) {
+        self.servers = addresses.map(|address| address.to_canonical()).collect();
+        if let Some(flags) = self.source {
+            self.restrictions.set_sources(&self.servers, flags);
+        }
+    }
+
+    /// `restrict source` from now on: flags that are added to those that it had.
+    pub fn restrict_source(&mut self, flags: Flags) {
+        let flags = self.source.map_or(flags, |known| known | flags);
+        self.source = Some(flags);
+        self.restrictions.set_sources(&self.servers, flags);
     }
 
     /// Whether [`Self::know_own`] is to be called again.

@@ -54,6 +54,7 @@ fn reception(conf: &'static str) -> Reception {
     let gate = Gate::new(Rules {
         restrictions,
         restricts_default: ntp.restricts_default,
+        source: None,
         limit: Limit::default(),
         clients: ntp.switches.monitor.then(|| bounds(&ntp.mru)),
     });
