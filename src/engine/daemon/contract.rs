@@ -16,7 +16,7 @@ use crate::types::Timestamp;
 /// What comes in.
 #[derive(Debug)]
 pub enum Input<'a> {
-    /// [`Engine::next_timeout`] has come.
+    /// [`super::Engine::next_timeout`] has come.
     Timer,
     /// A datagram on the socket of a source.
     Reply {
