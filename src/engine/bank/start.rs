@@ -12,7 +12,7 @@ const SAMPLES_PER_SOURCE: usize = 8;
 const MOST: usize = 40;
 /// From so many samples on, only every so many are filtered again: between them a sample is added to what is known.
 const CALM: usize = 16;
-const EVERY: usize = 4;
+const EVERY: usize = 8;
 /// Standard deviation of the rate of a clock that nobody knows, s/s.
 pub(super) const START_RATE_SD: f64 = 1e-4;
 /// No prior of the rate is believed more than this, s/s.
