@@ -6,25 +6,30 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use super::{Guest, Ran};
 use crate::asked::{asked_for, said, skipped};
 
 /// util-linux unpacked: its folder, to be shared with the guest; `None` when it cannot be had.
 fn util_linux() -> Option<String> {
+    // one at a time: the first use fetches
+    static HAD: OnceLock<Option<String>> = OnceLock::new();
     if !asked_for("vm") {
         return None;
     }
+    let had = HAD.get_or_init(fetch_util_linux).clone();
+    if had.is_none() {
+        skipped("util-linux-extra@trixie cannot be had");
+    }
+    had
+}
+
+fn fetch_util_linux() -> Option<String> {
     let get = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compat/get");
     let output = Command::new(get).arg("util-linux-extra@trixie").output().ok()?;
     let bin = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    match bin.strip_suffix("/bin") {
-        Some(folder) if output.status.success() => Some(folder.to_owned()),
-        _ => {
-            skipped("util-linux-extra@trixie cannot be had");
-            None
-        }
-    }
+    bin.strip_suffix("/bin").filter(|_| output.status.success()).map(ToOwned::to_owned)
 }
 
 /// Runs shell text with `$O` our hwclock and `$T` theirs.
