@@ -38,6 +38,11 @@ impl Due {
     }
 }
 
+/// Whether so many sources are too many to be judged with every sample.
+pub(super) const fn is_crowd(count: usize) -> bool {
+    count > FEW
+}
+
 /// What waits until all sources are looked at again.
 #[derive(Debug, Default)]
 pub(super) struct Crowd {
@@ -49,10 +54,10 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
-    /// Whether all of `count` sources are to be judged now; `selected`: because the selected one has a sample.
-    pub(super) fn is_time(&self, now: MonoTime, count: usize, selected: bool) -> bool {
-        count <= FEW
-            || selected
+    /// Whether all of `count` sources are to be judged now; `matters`: because of a sample that may change the clock.
+    pub(super) fn is_time(&self, now: MonoTime, count: usize, matters: bool) -> bool {
+        !is_crowd(count)
+            || matters
             || self.waiting.len() >= count / SHARE
             || self.judged.is_none_or(|judged| now - judged >= PATIENCE)
     }

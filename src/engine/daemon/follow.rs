@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::telling::EstimateFacts;
 use super::{
     Action, Candidate, ClockCommand, EXTRA_EVERY, Engine, Jump, KernelRate, Level, Measurement, Now, Record,
-    RefId, Rng, SourceId, TimeDelta, selection,
+    RefId, Rng, SourceId, TimeDelta, crowd, selection,
 };
 use crate::auth::refid_of_ipv6;
 use crate::engine::bank::{Verdict, steer};
@@ -136,10 +136,11 @@ impl Engine {
             source.fresh = true;
         }
         self.record_statistics(now, id);
-        if !self.crowd.is_time(now.mono, self.sources.len(), self.selection.selected() == Some(id)) {
+        // as long as nothing is selected each sample may be the one that was missing
+        let matters = self.selection.selected().is_none_or(|selected| selected == id);
+        if !self.crowd.is_time(now.mono, self.sources.len(), matters) {
             self.crowd.waits(id);
-            if self.is_admitted(id) && self.selection.selected().is_some() && self.feed(now, id, measurement)
-            {
+            if self.is_admitted(id) && self.feed(now, id, measurement) {
                 self.correct(now, None, rng);
             }
             return;
@@ -152,9 +153,12 @@ impl Engine {
         self.decide(now, outcome, admitted, rng);
     }
 
-    /// The reachability of a source changed.
-    pub(super) fn reached(&mut self, now: Now, rng: &mut dyn Rng) {
-        if self.crowd.is_time(now.mono, self.sources.len(), false) {
+    /// The reachability of a source changed. In a crowd one that answers is judged with its sample, which may update the clock.
+    pub(super) fn reached(&mut self, now: Now, id: SourceId, rng: &mut dyn Rng) {
+        let answered = |s: &super::Source| s.association.facts().reach.bits() & 1 == 1;
+        let answered = self.sources.get(&id).is_some_and(answered);
+        let waits = answered && crowd::is_crowd(self.sources.len());
+        if !waits && self.crowd.is_time(now.mono, self.sources.len(), false) {
             self.select(now, rng);
         }
     }

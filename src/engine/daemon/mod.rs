@@ -570,7 +570,7 @@ impl Engine {
                 }
                 Effect::Sample(measurement) => self.sampled(now, id, &measurement, rng),
                 Effect::Reach => {
-                    self.reached(now, rng);
+                    self.reached(now, id, rng);
                     self.judge_place(now, id, rng);
                     self.judge_listener(now, id, rng);
                 }
