@@ -117,7 +117,7 @@ pub struct Daemon {
     refused: bool,
     /// The rate that it granted last.
     granted: KernelRate,
-    /// Whether somebody else sets it too; `None`: it is not ours, or cannot be seen.
+    /// Whether somebody else sets it; `None`: it cannot be seen.
     watch: Option<Watch>,
     drift_failed: bool,
     gave_up: bool,
@@ -138,7 +138,7 @@ impl Daemon {
         asking: Asking,
     ) -> Result<Self, SysError> {
         let granted = engine.timeline().setting();
-        let watch = control.as_ref().and_then(|_| look()).map(Watch::new);
+        let watch = look().map(Watch::new);
         Ok(Self {
             engine,
             server,
@@ -186,7 +186,7 @@ impl Daemon {
         self.filed = sources;
     }
 
-    /// Keeps the drift file up to date.
+    /// Keeps the drift file up to date, also where the clock is only observed.
     pub fn set_drift_file(&mut self, path: PathBuf) {
         self.drift_file = Some(path);
     }

@@ -74,6 +74,8 @@ pub enum Applied {
 pub struct Clock {
     timeline: Timeline,
     controlled: bool,
+    /// It was never ours to set: what the kernel adds to the oscillator is part of the clock.
+    observed: bool,
     slew_end: Option<MonoTime>,
     /// Clock − monotonic clock, as it must be when nobody else sets the clock.
     ahead: TimeDelta,
@@ -92,6 +94,7 @@ impl Clock {
         Self {
             timeline: Timeline::new(now.clock, setting),
             controlled,
+            observed: !controlled,
             slew_end: None,
             ahead: ahead(now),
             last: now,
@@ -131,6 +134,18 @@ impl Clock {
     /// When the present slew ends.
     pub const fn next_timeout(&self) -> Option<MonoTime> {
         self.slew_end
+    }
+
+    /// How fast the clock gains, s/s, with none of our corrections: where it is not ours to set, with those of somebody else.
+    pub fn frequency(&self) -> f64 {
+        let theirs = if self.observed { self.timeline.setting().rate() } else { 0.0 };
+        theirs - self.timeline.line().rate
+    }
+
+    /// The rate of the estimate, s/s, for a clock of this [`Self::frequency`].
+    pub fn rate_for(&self, frequency: f64) -> f64 {
+        let theirs = if self.observed { self.timeline.setting().rate() } else { 0.0 };
+        theirs - frequency
     }
 
     /// Takes the commands that are due, in their order.

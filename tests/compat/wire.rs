@@ -270,6 +270,9 @@ fn what_is_written_and_read() {
         assert!(process.wait(LIMIT).is_some_and(|status| status.success()));
         assert!(host.dir().join(format!("{at}.dat")).exists(), "no dump: {}", process.err());
         std::fs::remove_file(host.dir().join(format!("{at}.dat"))).unwrap();
+        // an observer remembers the rate, too
+        let drift = std::fs::read_to_string(host.dir().join("drift")).unwrap();
+        assert!(drift.len() == 42 && drift.split_whitespace().count() == 2, "{drift:?}");
     }
     // without them, nothing of the kind
     let _ = std::fs::remove_file(host.dir().join("measurements.log"));

@@ -31,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) drift: Option<(f64, f64)>,
     /// From this second of the uptime on the kernel refuses every change of its clock.
     pub(crate) refuses_from: i64,
+    /// The clock is not its own to set.
+    pub(crate) observes: bool,
     /// The address that its packets come from.
     pub(crate) own: [u8; 4],
     /// From the first second (included) to the second of the uptime it neither hears nor answers others.
@@ -74,6 +76,7 @@ pub(crate) fn daemon(scenario: &Scenario, servers: Vec<HostId>) -> Box<dyn Node>
         precision: scenario.precision,
         drift: scenario.drift,
         refuses_from: scenario.refuses_from,
+        observes: scenario.observes,
         own: OWN,
         deaf: (0, 0),
     }))
@@ -228,7 +231,7 @@ impl Node for Daemon {
             now,
             Setup {
                 settings: self.config.settings.clone(),
-                controlled: true,
+                controlled: !self.config.observes,
                 setting: KernelRate::NOMINAL,
                 drift: self.config.drift,
                 precision: self.config.precision,

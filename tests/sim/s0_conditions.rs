@@ -1,6 +1,6 @@
 //! Scenarios: what the world does to a daemon with chrony's defaults.
 
-use super::daemon::OWN;
+use super::daemon::{Daemon, OWN, daemon};
 use super::host::OscillatorSpec;
 use super::link::Delay;
 use super::matrix::makestep;
@@ -179,7 +179,7 @@ fn s014_a_longer_route_is_learnt() {
 fn s015_the_same_seed_is_the_same_run() {
     let scenario = Scenario { loss: 0.1, servers: servers(&[honest(), liar(500), honest()]), ..quick() };
     let run = |seed| {
-        let mut world = scenario.build(seed, &super::daemon::daemon);
+        let mut world = scenario.build(seed, &daemon);
         world.run(5000);
         let sent: Vec<Vec<f64>> = (1..=3).map(|server| world.sent(CLIENT, server)).collect();
         (sent, world.clock(CLIENT).error())
@@ -303,4 +303,40 @@ fn s023_many_sources_synchronise_as_soon_as_few() {
     let many = after(60);
     // the requests of a start keep 0.2 s apart: the last of 60 leaves 12 s after the first
     assert!(many <= few + 20, "{many} s, with few {few} s");
+}
+
+#[test]
+fn s024_an_observer_takes_the_hand_that_steers_the_clock_into_account() {
+    // somebody else's daemon slews by 50 ms and corrects the frequency; from the start, or once our own hand was refused
+    for (observes, refuses_from) in [(true, i64::MAX), (false, 3000)] {
+        let scenario = Scenario { observes, refuses_from, polls: (6, 6), ..quick() };
+        let mut world = scenario.build(1, &daemon);
+        for (second, more) in [(5000, 500e-6), (5100, -550e-6), (7000, 20e-6), (8000, -20e-6)] {
+            world.rate_at(second, CLIENT, more);
+        }
+        let mut worst = 0.0_f64;
+        for second in 4000..9000 {
+            world.run(second);
+            // what it has not seen yet it cannot know
+            if [(5000, 5170), (7000, 7070), (8000, 8070)].iter().any(|(a, b)| (*a..*b).contains(&second)) {
+                continue;
+            }
+            let client: &Daemon = world.node(CLIENT).unwrap();
+            let clock = world.clock(CLIENT);
+            let now = clock.now();
+            let told = (client.engine().timeline().estimated(now.clock) - now.clock).as_secs_f64();
+            worst = worst.max((clock.error() + told).abs());
+        }
+        assert!(worst < 3e-4, "{observes}: {worst}");
+        let client: &Daemon = world.node(CLIENT).unwrap();
+        assert_eq!(
+            (client.said("interference"), client.said("jump"), client.letters().as_str()),
+            (0, 0, "*")
+        );
+        if observes {
+            // what the clock does now, not what the oscillator would do by itself
+            let rate = world.clock(CLIENT).rate_error();
+            assert!((client.engine().frequency() - rate).abs() < 1e-6, "{rate}");
+        }
+    }
 }

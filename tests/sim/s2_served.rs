@@ -46,6 +46,7 @@ fn two_orphans(orphan: bool, deaf: (i64, i64)) -> World {
             precision: 1e-7,
             drift: None,
             refuses_from: i64::MAX,
+            observes: false,
             own: [10, 0, 0, host],
             deaf: if host == 1 { deaf } else { (0, 0) },
         });

@@ -72,6 +72,8 @@ pub(crate) struct Scenario {
     pub(crate) drift: Option<(f64, f64)>,
     /// From this second on the kernel refuses every change of the client's clock.
     pub(crate) refuses_from: i64,
+    /// The clock is not the client's to set.
+    pub(crate) observes: bool,
 }
 
 impl Default for Scenario {
@@ -98,6 +100,7 @@ impl Default for Scenario {
             precision: 1e-7,
             drift: None,
             refuses_from: i64::MAX,
+            observes: false,
         }
     }
 }

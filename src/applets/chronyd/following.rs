@@ -97,11 +97,10 @@ pub(super) fn daemon(
     life: &Life,
 ) -> Result<Daemon, Fatal> {
     let control = controls.then(ClockControl::acquire);
-    let mut setting = KernelRate::NOMINAL;
     if let Some(control) = &control {
         control.take_over().map_err(|error| Fatal(error.to_string()))?;
-        setting = kernel_setting().unwrap_or(setting);
     }
+    let setting = kernel_setting().unwrap_or(KernelRate::NOMINAL);
     let hardware = hardware::open(args, config, control.as_ref(), life)?;
     let drift = read_drift(config, life);
     if let Some((frequency, skew, file)) = &drift {
@@ -134,7 +133,9 @@ pub(super) fn daemon(
         ..Told::default()
     };
     daemon.set_informant(Informant::new(told, clock::mono(), &mut KernelRng::default()));
-    if let Some((file, _)) = config.driftfile.as_ref().filter(|_| controls) {
+    // a single question leaves no traces
+    let keeps = controls || args.task != Task::OneShot;
+    if let Some((file, _)) = config.driftfile.as_ref().filter(|_| keeps) {
         daemon.set_drift_file(absolute(file));
     }
     if let Some(directory) = &config.words.logdir {

@@ -17,7 +17,6 @@ use crate::engine::association::Start;
 use crate::engine::daemon::{Correction, Engine, Level as Importance, Setup};
 use crate::engine::options::{Kind, Settings, Source};
 use crate::engine::server::Remembering;
-use crate::engine::timeline::KernelRate;
 use crate::sys::clock;
 use crate::sys::dns::deadline_in;
 use crate::sys::log::Level;
@@ -102,7 +101,7 @@ fn measuring(args: &Args, config: &Config, daemon: &Daemon) -> Result<Daemon, Fa
     let setup = Setup {
         settings,
         controlled: false,
-        setting: KernelRate::NOMINAL,
+        setting: daemon.engine().timeline().setting(),
         drift: None,
         precision: clock::precision(),
         serving: Vec::new(),

@@ -92,11 +92,10 @@ pub(super) struct Prepared<'a> {
 pub(super) fn daemon(prepared: Prepared<'_>, server: Server) -> Result<Daemon, Fatal> {
     let Prepared { args, config, ntp, keys, all_keys, drift, controls, startup } = prepared;
     let control = controls.then(ClockControl::acquire);
-    let mut setting = KernelRate::NOMINAL;
     if let Some(control) = &control {
         control.take_over().map_err(|error| Fatal(error.to_string()))?;
-        setting = kernel_setting().unwrap_or(setting);
     }
+    let setting = kernel_setting().unwrap_or(KernelRate::NOMINAL);
     let frequency = drift.or(ntp.tinker.freq);
     let setup = Setup {
         settings: settings(args, config, ntp, controls),

@@ -21,16 +21,16 @@ pub(super) fn accepted_now((tick, freq): (i32, i32)) -> Look {
 }
 
 impl Daemon {
-    /// Looks for the traces of another hand, and takes the clock back.
+    /// Looks for the traces of another hand, and takes the clock back where it is ours.
     pub(super) fn watch_rate(&mut self) {
-        let (Some(watch), Some(control)) = (&mut self.watch, &self.control) else { return };
+        let Some(watch) = &mut self.watch else { return };
         if clock::mono() - watch.last() < PAUSE {
             return;
         }
         let Some(now) = look() else { return };
         let Some(found) = watch.look(now) else { return };
         // its slews end here; a kernel that refuses says so at the next setting
-        if now.slewing {
+        if let Some(control) = self.control.as_ref().filter(|_| now.slewing) {
             let _ = control.take_over();
         }
         self.hand(Input::Interference(found));

@@ -199,6 +199,11 @@ impl Bank {
         }
     }
 
+    /// Where the rate is looked for first, when nothing is known of it from an earlier run.
+    pub fn expect_rate(&mut self, rate: f64) {
+        self.set_rate_prior(rate, START_RATE_SD);
+    }
+
     /// At most so many samples of this source count; 0: no limit. From its first sample on; what is limited for all sources
     /// is forgotten as fast by the clock's own estimate.
     pub fn set_max_samples(&mut self, source: SourceId, max_samples: u32) {

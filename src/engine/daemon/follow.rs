@@ -55,15 +55,17 @@ impl Engine {
         self.restart(now, rng);
     }
 
-    /// Somebody else set the rate of the kernel's clock. What that did is a correction like any other; our own rate is set again.
+    /// Somebody else set the rate of the kernel's clock. What that did is a correction like any other; our own rate is set again,
+    /// where the clock is ours to set.
     pub(super) fn interfered(&mut self, now: Now, found: Interference, rng: &mut dyn Rng) {
-        if !self.clock.is_controlled() {
-            return;
+        let ours = self.clock.is_controlled();
+        if ours {
+            if self.quiet_until.is_none_or(|until| until <= now.mono) {
+                let line = "System clock interference detected (another NTP client?)";
+                self.log(Level::Warning, line.to_owned());
+            }
+            self.quiet_until = Some(now.mono + INTERFERENCE_PAUSE);
         }
-        if self.quiet_until.is_none_or(|until| until <= now.mono) {
-            self.log(Level::Warning, "System clock interference detected (another NTP client?)".to_owned());
-        }
-        self.quiet_until = Some(now.mono + INTERFERENCE_PAUSE);
         match found.moved {
             Some(moved) => self.clock.interfered(now, found.setting, moved),
             None => {
@@ -72,6 +74,9 @@ impl Engine {
                 self.forget_smoothing(now);
                 self.restart(now, rng);
             }
+        }
+        if !ours {
+            return;
         }
         match self.manner(now, false) {
             Some(manner) => self.clock.slew(now, &manner),

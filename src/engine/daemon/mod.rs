@@ -157,9 +157,12 @@ impl Engine {
         let mut clock = Clock::new(now, setup.setting, setup.controlled, &setup.settings);
         let mut bank = Bank::new(setup.settings.maxsamples);
         if let Some((frequency, skew)) = setup.drift {
-            let rate = -frequency * 1e-6;
+            let rate = clock.rate_for(frequency * 1e-6);
             clock.set_initial_rate(now, rate);
             bank.set_rate_prior(rate, skew * 1e-6);
+        } else if !setup.controlled {
+            // who steers it probably does it well
+            bank.expect_rate(clock.rate_for(0.0));
         }
         let precision = LogInterval::of_precision(setup.precision);
         let mut reference = Reference::new(setup.settings.local, setup.settings.maxclockerror * 1e-6);
@@ -374,9 +377,9 @@ impl Engine {
         self.reference.tracking(self.timeline().estimated(now.clock), now.mono)
     }
 
-    /// Frequency (s/s, > 0: the uncorrected clock gains) that is corrected.
+    /// Frequency (s/s, > 0: the clock gains without our corrections).
     pub fn frequency(&self) -> f64 {
-        -self.timeline().line().rate
+        self.clock.frequency()
     }
 
     /// The clock's precision, as it is served.

@@ -41,7 +41,7 @@ impl Engine {
         self.combined = used.len();
         self.reference.update(now, update, rng);
         self.learnt = Some((self.frequency(), facts.skew));
-        self.fallback.update(now.mono, self.frequency());
+        self.fallback.update(now.mono, -self.timeline().line().rate);
         if offset.abs() > self.settings.logchange {
             self.log(Level::Warning, format!("System clock wrong by {offset:.6} seconds"));
         }
