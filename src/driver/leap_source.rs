@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::auth::checksum;
-use crate::engine::leap::LeapTable;
+use crate::engine::leap::{LeapTable, ListFault};
 use crate::sys::file;
 use crate::types::Timestamp;
 use crate::types::civil::CivilTime;
@@ -39,13 +39,18 @@ impl LeapSource {
         match self {
             Self::List(path) => {
                 let shown = path.display();
-                let failed = |why: &str| {
-                    let check = format!("Leap second list {shown} failed check, ignoring");
-                    vec![format!("Failed to {why} leap seconds list {shown}"), check]
-                };
-                let bytes = file::read_bounded(path, LIMIT).map_err(|_| failed("open"))?;
-                let table = LeapTable::parse_list(&String::from_utf8_lossy(&bytes));
-                let table = table.ok_or_else(|| failed("parse"))?;
+                let check = format!("Leap second list {shown} failed check, ignoring");
+                let failed =
+                    |why: &str| vec![format!("Failed to {why} leap seconds list {shown}"), check.clone()];
+                // what can be opened and is a folder, or endless, is no list
+                let bytes = file::read_bounded(path, LIMIT)
+                    .map_err(|error| failed(if error.operation == "open" { "open" } else { "parse" }))?;
+                let table = LeapTable::parse_dated_list(&String::from_utf8_lossy(&bytes)).map_err(
+                    |fault| match fault {
+                        ListFault::Form => failed("parse"),
+                        ListFault::Content => vec![check.clone()],
+                    },
+                )?;
                 let mut lines = vec![format!("Using leap second list {shown}")];
                 if table.is_expired(now) {
                     lines.push(format!("Leap second list {shown} needs update"));
@@ -167,6 +172,10 @@ mod tests {
         );
         let lines = LeapSource::List("/nowhere/list".into()).read(now).unwrap_err();
         assert_eq!(lines[0], "Failed to open leap seconds list /nowhere/list");
+        for endless in ["/dev", "/dev/zero"] {
+            let lines = LeapSource::List(endless.into()).read(now).unwrap_err();
+            assert_eq!(lines[0], format!("Failed to parse leap seconds list {endless}"));
+        }
         for zone in ["Nowhere/X", "../../etc/passwd", "/etc/passwd"] {
             let lines = LeapSource::Zone(zone.to_owned()).read(now).unwrap_err();
             assert_eq!(lines, [format!("Timezone {zone} failed leap second check, ignoring")]);

@@ -25,7 +25,39 @@ pub struct LeapTable {
     expires: Option<i64>,
 }
 
+/// Why a list is not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListFault {
+    /// It has not the form of a list.
+    Form,
+    /// It says what cannot be, or leaves out leap seconds that everybody knows.
+    Content,
+}
+
 impl LeapTable {
+    /// From the text of `leap-seconds.list` as chronyd 4.9 wants it: with its date (`#$`) and its end (`#@`), and no other
+    /// comment but from the first column on or after a row.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse_dated_list(text: &str) -> Result<Self, ListFault> {
+        let (mut entries, mut date, mut expires) = (Vec::new(), None, None);
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("#$") {
+                date = Some(leading_number(rest).ok_or(ListFault::Form)?);
+            } else if let Some(rest) = line.strip_prefix("#@") {
+                let end = leading_number(rest).ok_or(ListFault::Form)?;
+                expires = Some(end.saturating_sub(NTP_TO_UNIX));
+            } else if !line.starts_with('#') && !line.trim().is_empty() {
+                entries.push(row(line).ok_or(ListFault::Form)?);
+            }
+        }
+        if date.is_none() || expires.is_none() {
+            return Err(ListFault::Form);
+        }
+        Self::checked(entries, expires).ok_or(ListFault::Content)
+    }
+
     /// From the text of `leap-seconds.list`; `None`: it is not one, or leap seconds are missing that everybody knows.
     pub fn parse_list(text: &str) -> Option<Self> {
         let mut entries = Vec::new();
@@ -34,13 +66,9 @@ impl LeapTable {
             if let Some(rest) = line.strip_prefix("#@") {
                 expires = Some(rest.trim().parse::<i64>().ok()? - NTP_TO_UNIX);
             }
-            let line = line.split('#').next().unwrap_or_default().trim();
-            if line.is_empty() {
-                continue;
+            if !line.split('#').next().unwrap_or_default().trim().is_empty() {
+                entries.push(row(line)?);
             }
-            let mut words = line.split_ascii_whitespace();
-            let at = words.next()?.parse::<i64>().ok()?.checked_sub(NTP_TO_UNIX)?;
-            entries.push((at, words.next()?.parse().ok()?));
         }
         Self::checked(entries, expires)
     }
@@ -132,6 +160,21 @@ impl LeapTable {
     }
 }
 
+/// First second (Unix) and TAI − UTC of a row.
+fn row(line: &str) -> Option<(i64, i32)> {
+    let mut words = line.split('#').next()?.split_ascii_whitespace();
+    let at = words.next()?.parse::<i64>().ok()?.checked_sub(NTP_TO_UNIX)?;
+    Some((at, words.next()?.parse().ok()?))
+}
+
+/// The number that a text begins with; none, or 0, is `None`.
+fn leading_number(text: &str) -> Option<i64> {
+    let text = text.trim_start();
+    let sign = usize::from(text.starts_with(['-', '+']));
+    let digits = text.get(sign..)?.bytes().take_while(u8::is_ascii_digit).count();
+    text.get(..sign + digits)?.parse().ok().filter(|number| *number != 0)
+}
+
 /// The end of the UTC day of an instant.
 pub fn day_end(at: Timestamp) -> Timestamp {
     Timestamp::from_unix((at.secs().div_euclid(DAY) + 1).saturating_mul(DAY), 0)
@@ -173,6 +216,47 @@ mod tests {
         for bad in ["", "x y\n", &LIST.replace("34", "33"), &LIST.replace("3692217600", "1"), &LIST[..60]] {
             assert_eq!(LeapTable::parse_list(bad), None, "{bad}");
         }
+    }
+
+    /// What chronyd 4.9 said of these, but for the two that it takes: rows out of order, and changes that are no leap second.
+    #[test]
+    fn a_list_needs_its_date_its_end_and_possible_rows() {
+        let with = |from: &str, to: &str| LeapTable::parse_dated_list(&LIST.replacen(from, to, 1));
+        let whole = LeapTable::parse_list(LIST).unwrap();
+        for (from, to) in [
+            ("#@\t3960835200\n", "#@ 3960835200 # 2025\n"),
+            ("#$\t 3676924800", "#$3676924800.5"),
+            ("#$\t 3676924800", "#$\t-100"),
+            ("\n", "\r\n"),
+            ("3439756800\t34", "\t+3439756800  34 x"),
+            ("3550089600", " \t \n3550089600"),
+        ] {
+            assert_eq!(with(from, to).as_ref(), Ok(&whole), "{to}");
+        }
+        for (from, to) in [
+            ("#$", "#"),
+            ("#@", "#"),
+            ("#@", " #@"),
+            ("#$\t 3676924800", "#$\tnever"),
+            ("#$\t 3676924800", "#$"),
+            ("#@\t3960835200", "#@\t0"),
+            ("3550089600\t35", " # \n3550089600\t35"),
+            ("3550089600\t35", "3550089600"),
+            ("3550089600\t35", "what is this\n3550089600\t35"),
+        ] {
+            assert_eq!(with(from, to), Err(ListFault::Form), "{to}");
+        }
+        for (from, to) in [
+            ("3550089600\t35", "#"),
+            ("3439756800\t34\t# 1 Jan 2009\n", ""),
+            ("3644697600\t36", "3644697600\t90"),
+            ("3692217600\t37", "3692217600\t36"),
+            ("3692217600", "3544697600"),
+        ] {
+            assert_eq!(with(from, to), Err(ListFault::Content), "{to}");
+        }
+        assert_eq!(LeapTable::parse_dated_list(""), Err(ListFault::Form));
+        assert_eq!(LeapTable::parse_dated_list("#$1\n#@1\n"), Err(ListFault::Content));
     }
 
     /// A file as zic makes it: an empty first block, then a second one with leap seconds.
