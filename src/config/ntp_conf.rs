@@ -14,7 +14,7 @@ use self::lexer::{Unexpected, Word, Words, integer};
 use super::chrony_conf::Files;
 use super::diagnostic::{Diagnostic, Place, Severity};
 use super::model::Config;
-use super::ntp_model::{Filegen, InterfaceAction, InterfaceRule, InterfaceScope, Ntp, Period};
+use super::ntp_model::{Counters, Filegen, InterfaceAction, InterfaceRule, InterfaceScope, Ntp, Period};
 use crate::engine::access::Network;
 use crate::engine::restrict::{Flags, Rule, mask_of};
 
@@ -212,6 +212,7 @@ impl<'f> Parser<'f> {
             "driftfile" => self.driftfile(words),
             "tinker" | "tos" | "discard" | "mru" => self.numbers(first.text, words, place),
             "enable" | "disable" => self.switch(first.text == "enable", words),
+            "reset" => self.reset(words, place),
             "end" => {
                 words.end()?;
                 self.ended = true;
@@ -255,9 +256,11 @@ impl<'f> Parser<'f> {
             }
             _ => return Ok(false),
         };
-        if directive != "leapfile" {
-            words.end()?;
+        if directive == "leapfile" {
+            self.ntp.leapfile_unchecked = words.skip("ignorehash");
+            let _ = !self.ntp.leapfile_unchecked && words.skip("checkhash");
         }
+        words.end()?;
         let slot = match directive {
             "keys" => &mut self.config.words.keyfile,
             "leapfile" => &mut self.config.words.leapseclist,
@@ -336,7 +339,7 @@ impl<'f> Parser<'f> {
                 }
                 self.without_effect("rlimit", place);
             }
-            "reset" | "nonvolatile" | "basedate" | "nts" | "limit" => {
+            "nonvolatile" | "basedate" | "nts" | "limit" => {
                 words.strings();
                 self.without_effect(first.text, place);
             }
@@ -390,7 +393,7 @@ impl<'f> Parser<'f> {
                 None if word.text == "ippeerlimit" => _ = words.integer()?,
                 // NTPsec's spelling, and words of the wild that stand for nothing
                 None if word.text == "nopeerlimit" => {}
-                None => return Err(Unexpected::at(word)),
+                None => return Err(Unexpected::at(word).wants("T_EOC")),
             }
         }
         let rules = match target.text {
@@ -475,7 +478,7 @@ impl<'f> Parser<'f> {
         if words.peek().is_none() {
             return Err(words.ended());
         }
-        let mut odd = None;
+        let (mut odd, mut wanted) = (None, "");
         while let Some(word) = words.next() {
             match word.text {
                 "time1" => fudge.time1 = Some(words.number()?),
@@ -496,8 +499,9 @@ impl<'f> Parser<'f> {
                         *flag = Some(value != 0);
                     }
                 }
-                _ => return Err(Unexpected::at(word)),
+                _ => return Err(Unexpected::at(word).wants(wanted)),
             }
+            wanted = "T_EOC";
         }
         if let Some(column) = odd {
             let text = "Integer value is not boolean (0 or 1). Assuming 1";
@@ -511,8 +515,9 @@ impl<'f> Parser<'f> {
         let mut names = Vec::new();
         loop {
             let word = words.keyword()?;
+            let wanted = if names.is_empty() { "" } else { "T_EOC" };
             let known = STATISTICS.iter().find(|name| **name == word.text);
-            names.push(*known.ok_or_else(|| Unexpected::at(word))?);
+            names.push(*known.ok_or_else(|| Unexpected::at(word).wants(wanted))?);
             if words.peek().is_none() {
                 break;
             }
@@ -520,6 +525,21 @@ impl<'f> Parser<'f> {
         for name in names {
             self.generator(name).enabled = true;
         }
+        Ok(())
+    }
+
+    /// Counters that are set to zero: those of a daemon that runs, so that in a file it does nothing.
+    fn reset(&mut self, words: &mut Words<'_>, place: &Place) -> Checked {
+        loop {
+            let word = words.keyword()?;
+            let wanted = if self.ntp.resets.is_empty() { "" } else { "T_EOC" };
+            let known = Counters::from_word(word.text);
+            self.ntp.resets.push(known.ok_or_else(|| Unexpected::at(word).wants(wanted))?);
+            if words.peek().is_none() {
+                break;
+            }
+        }
+        self.without_effect("reset", place);
         Ok(())
     }
 
@@ -561,7 +581,7 @@ impl<'f> Parser<'f> {
                 "nolink" => set.link = false,
                 "enable" => set.enabled = true,
                 "disable" => set.enabled = false,
-                _ => return Err(Unexpected::at(word)),
+                _ => return Err(Unexpected::at(word).wants("T_EOC")),
             }
         }
         *self.generator(name) = set;

@@ -61,6 +61,10 @@ pub struct Ntp {
     pub driftfile_disabled: bool,
     /// Addresses of `unpeer`, `unconfig`.
     pub unpeer: Vec<String>,
+    /// `leapfile … ignorehash`: its hash may be wrong.
+    pub leapfile_unchecked: bool,
+    /// `reset`.
+    pub resets: Vec<Counters>,
 }
 
 impl Default for Ntp {
@@ -92,6 +96,8 @@ impl Default for Ntp {
             multicast: Vec::new(),
             driftfile_disabled: false,
             unpeer: Vec::new(),
+            leapfile_unchecked: false,
+            resets: Vec::new(),
         }
     }
 }
@@ -293,6 +299,41 @@ impl Default for Switches {
             ntp: true,
             stats: true,
         }
+    }
+}
+
+/// Counters that `reset` sets to zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counters {
+    /// `allpeers`: those of every association.
+    AllPeers,
+    /// `auth`: use of keys.
+    Auth,
+    /// `ctl`: control messages, which no report shows.
+    Control,
+    /// `io`: sockets.
+    Io,
+    /// `mem`: associations and memory, which no report shows.
+    Memory,
+    /// `sys`: packets by what became of them.
+    System,
+    /// `timer`: what timers did.
+    Timer,
+}
+
+impl Counters {
+    /// By its word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Some(match word {
+            "allpeers" => Self::AllPeers,
+            "auth" => Self::Auth,
+            "ctl" => Self::Control,
+            "io" => Self::Io,
+            "mem" => Self::Memory,
+            "sys" => Self::System,
+            "timer" => Self::Timer,
+            _ => return None,
+        })
     }
 }
 

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use self::keeping::Sensor;
 use self::outgoing::chrony_drift;
 pub use self::outgoing::parse_drift;
-pub use self::telling::kernel_setting;
+pub use self::telling::{KEY_FILE_LIMIT, kernel_setting};
 use self::watching::look;
 pub use super::asking::Asking;
 use super::asking::Requests;

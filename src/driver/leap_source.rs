@@ -24,8 +24,13 @@ const LIMIT: usize = 1 << 20;
 pub enum LeapSource {
     /// `leapseclist`: its path.
     List(PathBuf),
-    /// ntpd's `leapfile`: its path. The same form, checked by its hash and told in ntpd's words.
-    Leapfile(PathBuf),
+    /// ntpd's `leapfile`: its path. The same form, told in ntpd's words.
+    Leapfile {
+        /// Where it lies.
+        path: PathBuf,
+        /// `ignorehash`: its hash is not looked at.
+        unchecked: bool,
+    },
     /// `leapsectz`: the name of a zone.
     Zone(String),
 }
@@ -57,7 +62,7 @@ impl LeapSource {
                 }
                 Ok((table, lines))
             }
-            Self::Leapfile(path) => leapfile(path, now),
+            Self::Leapfile { path, unchecked } => leapfile(path, *unchecked, now),
             Self::Zone(name) => {
                 let failed = || vec![format!("Timezone {name} failed leap second check, ignoring")];
                 let plain = !name.starts_with('/') && !name.split('/').any(|part| part == "..");
@@ -72,16 +77,17 @@ impl LeapSource {
 }
 
 /// Reads a list as ntpd does.
-fn leapfile(path: &Path, now: Timestamp) -> Result<(LeapTable, Vec<String>), Vec<String>> {
+fn leapfile(path: &Path, unchecked: bool, now: Timestamp) -> Result<(LeapTable, Vec<String>), Vec<String>> {
     let say = |text: &str| format!("{LEAPFILE}{}'): {text}", path.display());
     let bytes = file::read_bounded(path, LIMIT)
         .map_err(|error| vec![say(&format!("stat failed: {}", error.reason()))])?;
     let text = String::from_utf8_lossy(&bytes);
-    let mut lines = vec![match hash(&text) {
-        Hash::Good => say("good hash signature"),
-        Hash::None => say("no hash signature"),
+    let mut lines = match hash(&text) {
+        _ if unchecked => Vec::new(),
+        Hash::Good => vec![say("good hash signature")],
+        Hash::None => vec![say("no hash signature")],
         Hash::Bad => return Err(vec![say("signature mismatch")]),
-    }];
+    };
     let Some(table) = LeapTable::parse_list(&text) else {
         lines.push(say("not a list of leap seconds, ignored"));
         return Err(lines);
@@ -157,6 +163,24 @@ mod tests {
         assert_eq!(hash(&signed), Hash::Good);
         assert_eq!(hash(&signed.replace("\t37", "\t38")), Hash::Bad);
         assert_eq!(hash(&format!("{rows}#h nonsense\n")), Hash::Bad);
+    }
+
+    #[test]
+    fn a_wrong_hash_can_be_ignored() {
+        let directory = std::env::temp_dir().join(format!("ntpbox-leapfile-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("list");
+        let rows = "3439756800\t34\n3550089600\t35\n3644697600\t36\n3692217600\t37\n";
+        std::fs::write(&path, format!("#@\t4070908800\n{rows}#h 1 2 3 4 5\n")).unwrap();
+        let read = |unchecked| {
+            LeapSource::Leapfile { path: path.clone(), unchecked }
+                .read(Timestamp::from_unix(1_795_000_000, 0))
+        };
+        assert!(read(false).unwrap_err()[0].ends_with("signature mismatch"));
+        let (table, lines) = read(true).unwrap();
+        assert_eq!(table.last().map(|(_, tai)| tai), Some(37));
+        assert!(lines.len() == 1 && lines[0].ends_with("ofs=37"), "{lines:?}");
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]

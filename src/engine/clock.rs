@@ -329,6 +329,20 @@ impl Clock {
         }
     }
 
+    /// Commands have an effect from now on; the kernel runs at `setting`.
+    pub fn take(&mut self, now: Now, setting: KernelRate) {
+        self.controlled = true;
+        if self.timeline.setting() != setting {
+            self.timeline.rate_set(now.clock, setting);
+        }
+    }
+
+    /// Stops slewing, and gives no further command.
+    pub fn leave(&mut self, now: Now) {
+        self.settle(now);
+        self.controlled = false;
+    }
+
     /// Stops slewing: the clock runs on at the rate of the estimate (the end of the daemon).
     pub fn settle(&mut self, now: Now) {
         self.slew_end = None;

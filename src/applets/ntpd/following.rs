@@ -116,15 +116,14 @@ pub(super) fn daemon(prepared: Prepared<'_>, server: Server) -> Result<Daemon, F
         daemon.set_drift_text(drift_text);
     }
     if let Some(path) = &config.words.leapseclist {
-        daemon.set_leap_source(LeapSource::Leapfile(absolute(path)));
+        let unchecked = ntp.leapfile_unchecked;
+        daemon.set_leap_source(LeapSource::Leapfile { path: absolute(path), unchecked });
     }
     for (source, _) in &config.sources {
         daemon.add(&asked(args, source));
     }
     broadcasts(daemon.engine_mut(), config, ntp);
     let now = clock::both();
-    let files: Vec<_> =
-        ntp.filegen.iter().filter(|file| file.enabled && ntp.switches.stats).cloned().collect();
     let directory = ntp.statsdir.as_deref().map_or_else(|| PathBuf::from("/var/NTP"), absolute);
     let known = Known {
         all_keys,
@@ -134,7 +133,7 @@ pub(super) fn daemon(prepared: Prepared<'_>, server: Server) -> Result<Daemon, F
             startup,
             ..Saving::default()
         },
-        control_key: ntp.control_key.map(KeyId::new).filter(|id| keys.get(*id).is_some()),
+        control_key: ntp.control_key.map(KeyId::new),
         keys,
         local_clock: ntp.local_clock,
         orphan: ntp.tos.orphan.is_some(),
@@ -149,7 +148,7 @@ pub(super) fn daemon(prepared: Prepared<'_>, server: Server) -> Result<Daemon, F
         precision: served_precision,
         growth: ntp.tinker.dispersion * 1e-6,
         knows_frequency: frequency.is_some(),
-        statistics: (!files.is_empty()).then(|| Statistics::new(directory, &files, now.clock)),
+        statistics: ntp.switches.stats.then(|| Statistics::new(directory, &ntp.filegen, now.clock)),
         logs_events: true,
         logs_peers: names_peers(&ntp.logconfig).unwrap_or(false),
     };
@@ -194,6 +193,11 @@ fn is_event(text: &str) -> bool {
     words.next().is_some_and(|word| hex(word, 4)) && words.next().is_some_and(|word| hex(word, 2))
 }
 
+/// Whether a line tells what came from afar: `ADDR config: …`.
+fn is_configuration(text: &str) -> bool {
+    text.split(' ').nth(1) == Some("config:")
+}
+
 /// Runs until it ends, and says how.
 pub(super) fn run(
     args: &Args,
@@ -208,7 +212,9 @@ pub(super) fn run(
             // ntpd has words of its own for these
             let told = text.starts_with("System clock was stepped") || text.starts_with("Adjustment of");
             match level {
-                engine::Level::Info if is_event(text) || text.starts_with(LEAPFILE) => {
+                engine::Level::Info
+                    if is_event(text) || text.starts_with(LEAPFILE) || is_configuration(text) =>
+                {
                     journal.line(life, Level::Info, text)
                 }
                 engine::Level::Info => {}

@@ -19,6 +19,7 @@ use crate::auth::{Dialect, KeyRing, unreadable};
 use crate::config::diagnostic::Severity;
 use crate::config::ntp_conf::{self, Parsed as Configured};
 use crate::config::ntp_model::{InterfaceAction, InterfaceScope, Ntp};
+use crate::driver::daemon::KEY_FILE_LIMIT;
 use crate::driver::files::Disk;
 use crate::driver::lifecycle::{Begun, Fatal, Ground, Life, Opening};
 use crate::driver::ntpd::{Gate, Rules, bounds, limit, socket_name, version_line};
@@ -50,8 +51,6 @@ pub const APPLET: Applet = Applet {
 
 /// Configuration files without `-c`: the first that exists.
 const CONFIG_FILES: [&str; 2] = ["/etc/ntp.conf", "/etc/ntpsec/ntp.conf"];
-/// More than this is no key file.
-const KEY_FILE_LIMIT: usize = 1 << 20;
 /// More than this is no drift file.
 const DRIFT_FILE_LIMIT: usize = 256;
 /// Memory for interleaved mode.

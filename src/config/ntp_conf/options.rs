@@ -219,7 +219,7 @@ impl Parser<'_> {
     }
 
     pub(super) fn switch(&mut self, on: bool, words: &mut Words<'_>) -> Checked {
-        let mut set = self.ntp.switches;
+        let (mut set, mut wanted) = (self.ntp.switches, "");
         loop {
             let word = words.keyword()?;
             match word.text {
@@ -236,8 +236,9 @@ impl Parser<'_> {
                 | "unpeer_crypto_nak_early"
                 | "unpeer_digest_early"
                 | "peer_clear_digest_early" => {}
-                _ => return Err(Unexpected::at(word)),
+                _ => return Err(Unexpected::at(word).wants(wanted)),
             }
+            wanted = "T_EOC";
             if words.peek().is_none() {
                 break;
             }

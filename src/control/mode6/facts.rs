@@ -250,8 +250,12 @@ pub struct AssociationCounters {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(missing_docs, reason = "the names are those of ntpd's variables without their prefix")]
 pub struct Statistics {
-    /// Seconds since the start.
+    /// Seconds since the start, and since the counters of a group were zero.
     pub uptime: u64,
+    pub system_reset: u64,
+    pub io_reset: u64,
+    pub auth_reset: u64,
+    pub timer_reset: u64,
     pub received: u64,
     pub this_version: u64,
     pub old_version: u64,

@@ -161,7 +161,7 @@ impl Facts for Fake {
         self.peers.clone()
     }
     fn statistics(&self) -> Statistics {
-        Statistics { uptime: 12, received: 46, keys: 2, ..Statistics::default() }
+        Statistics { uptime: 12, system_reset: 12, received: 46, keys: 2, ..Statistics::default() }
     }
     fn kernel(&self) -> Option<Kernel> {
         Some(Kernel {

@@ -364,7 +364,11 @@ pub(super) fn put_system(out: &mut Composer, name: &str, facts: &dyn Facts, syst
 
 fn statistic(name: &str, s: &Statistics) -> u64 {
     match name {
-        "ss_uptime" | "ss_reset" | "authreset" | "iostats_reset" | "timerstats_reset" => s.uptime,
+        "ss_uptime" => s.uptime,
+        "ss_reset" => s.system_reset,
+        "authreset" => s.auth_reset,
+        "iostats_reset" => s.io_reset,
+        "timerstats_reset" => s.timer_reset,
         "ss_received" => s.received,
         "ss_thisver" => s.this_version,
         "ss_oldver" => s.old_version,

@@ -68,7 +68,10 @@ impl Daemon {
             }
             self.leap_lines = lines;
         }
-        self.engine.set_leap_table(table);
+        // ntpd goes on with the table that it has
+        if table.is_some() || !matches!(self.leap_source, Some((LeapSource::Leapfile { .. }, _))) {
+            self.engine.set_leap_table(table);
+        }
     }
 
     /// Histories are kept in this folder; those that are there are loaded (`-r`) or only removed.

@@ -1,16 +1,26 @@
 //! The part of the loop that makes it an ntpd: control messages answered, events logged, a slew handed to the kernel.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
+use super::watching::look;
 use super::{Daemon, Log};
-use crate::driver::ntpd::{House, Informant, Message};
+use crate::auth::{Dialect, KeyRing, unreadable};
+use crate::driver::leap_source::LeapSource;
+use crate::driver::ntpd::{House, Informant, Message, Wish};
 use crate::engine::association::Packet;
 use crate::engine::daemon::Level;
+use crate::engine::interference::Watch;
 use crate::engine::measurement::SourceId;
 use crate::engine::restrict::Control;
 use crate::engine::timeline::KernelRate;
-use crate::sys::{clock, interface};
+use crate::sys::clock::ClockControl;
+use crate::sys::user::{self, Capability};
+use crate::sys::{clock, file, interface};
 use crate::types::{TimeDelta, Timestamp};
+
+/// More than this is no key file.
+pub const KEY_FILE_LIMIT: usize = 1 << 20;
 
 impl Daemon {
     /// Writes the drift file in another form: frequency (> 0: the clock gains) and bound on its error, ppm.
@@ -103,13 +113,79 @@ impl Daemon {
             now: clock::both(),
         };
         let replies = informant.answer(&message, house);
-        if let Some(keys) = informant.take_keys() {
-            self.server.engine().keys = keys.clone();
-            self.engine.set_keys(keys);
+        let keys = informant.take_keys();
+        let wishes = informant.take_wishes();
+        if let Some(keys) = keys {
+            self.use_keys(keys);
         }
         for reply in replies {
             self.server.reply(&reply, from, local);
         }
+        wishes.into_iter().for_each(|wish| self.grant(wish));
+    }
+
+    /// Does what a line from afar wants of the loop; what fails is said in the log, as in the original.
+    fn grant(&mut self, wish: Wish) {
+        match wish {
+            Wish::Keys(path) => self.renew_keys(&path),
+            Wish::Leapfile { path, unchecked } => {
+                // said again even if it is the same
+                self.leap_lines.clear();
+                self.set_leap_source(LeapSource::Leapfile { path, unchecked });
+            }
+            Wish::Discipline(true, panic) => self.take_clock(panic),
+            Wish::Discipline(false, _) => self.leave_clock(),
+        }
+    }
+
+    /// Keys come from this file from now on; those that cannot be read leave everything as it is.
+    fn renew_keys(&mut self, path: &Path) {
+        let name = path.display().to_string();
+        let bytes = match file::read_bounded(path, KEY_FILE_LIMIT) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                return self.engine.log(Level::Error, unreadable(Dialect::Ntp, &name, error.reason()));
+            }
+        };
+        let (keys, diagnostics) = KeyRing::parse(&bytes, Dialect::Ntp);
+        for diagnostic in &diagnostics {
+            self.engine.log(Level::Error, diagnostic.legacy(&name));
+        }
+        if let Some(informant) = &mut self.informant {
+            let trusted = informant.renew_keys(keys);
+            self.use_keys(trusted);
+        }
+    }
+
+    fn use_keys(&mut self, keys: KeyRing) {
+        self.server.engine().keys = keys.clone();
+        self.engine.set_keys(keys);
+    }
+
+    /// The clock is set from now on, if the kernel lets us; an offset above `panic` s ends everything.
+    fn take_clock(&mut self, panic: Option<f64>) {
+        if !user::has_capability(Capability::SysTime) {
+            let text = "CAP_SYS_TIME not present: the clock is not set";
+            return self.engine.log(Level::Warning, text.to_owned());
+        }
+        let control = ClockControl::acquire();
+        if let Err(error) = control.take_over() {
+            return self.engine.log(Level::Error, error.to_string());
+        }
+        let setting = kernel_setting().unwrap_or(self.granted);
+        (self.control, self.granted, self.refused) = (Some(control), setting, false);
+        self.watch = look().map(Watch::new);
+        self.engine.take_clock(clock::both(), setting);
+        self.engine.set_max_change(panic.map(|panic| (panic, 0, 0)));
+        self.set_clock();
+    }
+
+    /// The clock is left alone: what was being slewed ends, and its rate stays that of the estimate.
+    fn leave_clock(&mut self) {
+        self.engine.set_max_change(None);
+        self.engine.leave_clock(clock::both());
+        self.set_clock();
+        (self.control, self.watch) = (None, None);
     }
 }
 

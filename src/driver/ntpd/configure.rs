@@ -8,10 +8,13 @@ use std::path::PathBuf;
 
 use super::facts::{View, bounds};
 use super::informant::{House, version_line};
+use super::wishes::Wish;
 use crate::config::chrony_conf::Files;
 use crate::config::ntp_conf::{self, Parsed};
-use crate::config::ntp_model::Ntp;
+use crate::config::ntp_model::{Counters, Ntp};
 use crate::control::mode6::facts::Variable;
+use crate::driver::lifecycle::absolute;
+use crate::engine::daemon::Level;
 use crate::engine::mru::{Clients, Limit};
 use crate::engine::options::Source as Options;
 use crate::sys::Errno;
@@ -35,15 +38,6 @@ pub struct Saving {
     pub remote: Vec<(Timestamp, IpAddr, String)>,
 }
 
-/// Keys, by what the lines say of them.
-#[derive(Debug, Default)]
-pub(super) struct Trust {
-    /// `trustedkey` from afar.
-    pub(super) more: Vec<std::ops::RangeInclusive<u32>>,
-    /// `controlkey` from afar.
-    pub(super) control: Option<KeyId>,
-}
-
 /// `limit` and `clients` of a gate, by `discard`.
 pub fn limit(ntp: &Ntp) -> Limit {
     let log2 = |n: i32| u8::try_from(n.clamp(0, 17)).unwrap_or(0);
@@ -57,6 +51,9 @@ fn all_are(line: &str, known: &[&str]) -> bool {
 
 /// What the original itself does not take from afar: its words.
 fn refused(word: &str, line: &str) -> Option<String> {
+    if word == "driftfile" && line.split_whitespace().nth(1).is_none() {
+        return Some("column 0 driftfile remote configuration ignored".to_owned());
+    }
     let second = line.split_whitespace().nth(1)?;
     let start = line.find(word)? + word.len();
     let column = start + line.get(start..)?.find(second)?;
@@ -70,20 +67,42 @@ fn refused(word: &str, line: &str) -> Option<String> {
     Some(format!("column {column} {text}"))
 }
 
+/// The words of `filegen` that the original does not take from afar, in its words and without a space between them, as it has them.
+fn refused_generation(line: &str) -> Option<String> {
+    let mut words = line.split_whitespace().skip(2);
+    let mut out = String::new();
+    while let Some(word) = words.next() {
+        let at = match word {
+            "file" | "type" => words.next()?,
+            "link" | "nolink" => word,
+            _ => continue,
+        };
+        // the word as a part of the line: its place is its column
+        let column = at.as_ptr().addr() - line.as_ptr().addr();
+        let _ = write!(out, "column {column} filegen {word} remote config ignored");
+    }
+    (!out.is_empty()).then_some(out)
+}
+
 impl View<'_, '_> {
     /// Does what a line of ntp.conf says, if that can be done while the daemon runs; the answer for ntpq.
     pub(super) fn obey(&mut self, line: &str, from: SocketAddr) -> String {
         let word = line.split_whitespace().next().unwrap_or_default();
-        let parsed = match ntp_conf::check_line(line, &self.state.ntp, &mut NoFiles) {
-            Ok(parsed) => parsed,
-            Err(text) => return text,
-        };
-        match self.apply(word, line, parsed) {
+        let whence = from.ip().to_canonical();
+        // a password is nobody else's
+        let shown = if word == "crypto" { word } else { line };
+        self.house.engine.log(Level::Info, format!("{whence} config: {}", shown.trim()));
+        let parsed = ntp_conf::check_line(line, &self.state.ntp, &mut NoFiles);
+        match parsed.and_then(|parsed| self.apply(word, line, parsed)) {
             Ok(()) => {
                 self.remember(line, from);
                 "Config Succeeded".to_owned()
             }
-            Err(text) => text,
+            Err(text) => {
+                self.house.engine.log(Level::Warning, format!("line 1 {text}"));
+                self.house.engine.log(Level::Warning, format!("1 error in {whence} config"));
+                text
+            }
         }
     }
 
@@ -111,21 +130,41 @@ impl View<'_, '_> {
                     gate.restrict_source(rule.flags);
                 }
             }
-            "enable" | "disable" if all_are(line, &["monitor", "auth", "kernel", "calibrate"]) => {
+            "enable" | "disable" if all_are(line, &["monitor", "auth", "kernel", "calibrate", "ntp"]) => {
                 let gate = self.house.gate.as_mut().ok_or_else(ignored)?;
                 gate.clients = match (ntp.switches.monitor, gate.clients.take()) {
                     (true, None) => Some(Clients::new(bounds(&ntp.mru))),
                     (true, kept) => kept,
                     (false, _) => None,
                 };
-                self.state.ntp.switches = ntp.switches;
+                let before = std::mem::replace(&mut self.state.ntp.switches, ntp.switches);
+                if before.ntp != ntp.switches.ntp {
+                    let panic = Some(self.state.ntp.tinker.panic).filter(|panic| *panic > 0.0);
+                    self.state.wishes.push(Wish::Discipline(ntp.switches.ntp, panic));
+                }
             }
             "tos" | "tinker" | "discard" | "mru" => {
                 self.renumber(*ntp);
                 return note.map_or(Ok(()), |text| Err(format!("column {} {text}", word.len() + 1)));
             }
-            "trustedkey" => self.state.trust.more.extend(ntp.trusted_keys),
-            "controlkey" => self.state.trust.control = ntp.control_key.map(KeyId::new),
+            "keys" => {
+                let path = parsed.config.words.keyfile.as_deref().map(absolute);
+                self.state.wishes.extend(path.map(Wish::Keys));
+            }
+            "leapfile" => {
+                let path = parsed.config.words.leapseclist.as_deref().map(absolute);
+                let unchecked = ntp.leapfile_unchecked;
+                self.state.wishes.extend(path.map(|path| Wish::Leapfile { path, unchecked }));
+            }
+            "statistics" | "filegen" if self.state.ntp.switches.stats => {
+                if let Some(text) = refused_generation(line).filter(|_| word == "filegen") {
+                    return Err(text);
+                }
+                self.state.files.extend(ntp.filegen.into_iter().map(|file| (file.name, file.enabled)));
+            }
+            "reset" => ntp.resets.iter().for_each(|group| self.reset(*group)),
+            "trustedkey" => self.state.trust(*ntp),
+            "controlkey" => self.state.new_control = ntp.control_key.map(KeyId::new),
             // for mode 7, which nobody serves here
             "requestkey" => {}
             "setvar" => self.set_variables(ntp.variables),
@@ -178,6 +217,22 @@ impl View<'_, '_> {
             mru: ntp.mru,
             ..std::mem::take(&mut self.state.ntp)
         };
+    }
+
+    /// `reset`.
+    fn reset(&mut self, group: Counters) {
+        let counted = self.counted();
+        self.state.zeroes.reset(group, &counted);
+        if group != Counters::AllPeers {
+            return;
+        }
+        for (id, source) in self.house.engine.sources() {
+            let counters = source.association.facts().counters;
+            if let Some(track) = self.state.tracks.get_mut(&id) {
+                track.reset(counters.sent.into(), counters.received.into());
+            }
+        }
+        self.state.local_reset = self.state.local_polls(self.house.now.mono);
     }
 
     fn set_variables(&mut self, variables: Vec<(String, String, bool)>) {
@@ -392,5 +447,17 @@ mod tests {
             assert_eq!(refused(word, line).as_deref(), Some(text));
         }
         assert_eq!(refused("dscp", "dscp 4"), None);
+        assert_eq!(
+            refused("driftfile", "driftfile").as_deref(),
+            Some("column 0 driftfile remote configuration ignored")
+        );
+        assert_eq!(
+            refused_generation("filegen rawstats file raws type none nolink enable").as_deref(),
+            Some(
+                "column 22 filegen file remote config ignoredcolumn 32 filegen type remote config ignored\
+                 column 37 filegen nolink remote config ignored"
+            )
+        );
+        assert_eq!(refused_generation("filegen rawstats disable"), None);
     }
 }

@@ -274,14 +274,14 @@ impl State {
             filter: track.filter(now.mono, self.growth),
             until_next: u64::try_from(until.as_nanos() / 1_000_000_000).unwrap_or(0),
             counters: AssociationCounters {
-                sent: facts.counters.sent.into(),
-                received: facts.counters.received.into(),
+                sent: u64::from(facts.counters.sent).saturating_sub(track.zeroes.sent),
+                received: u64::from(facts.counters.received).saturating_sub(track.zeroes.received),
                 since_received: age(track.last_received.unwrap_or(self.started), now.mono),
                 since_reach: age(track.reach_changed, now.mono),
-                bad_auth: track.bad_auth,
-                bogus_origin: track.bogus_origin,
-                duplicate: track.duplicates,
-                bad_dispersion: track.bad_distance,
+                bad_auth: track.bad_auth - track.zeroes.bad_auth,
+                bogus_origin: track.bogus_origin - track.zeroes.bogus_origin,
+                duplicate: track.duplicates - track.zeroes.duplicate,
+                bad_dispersion: track.bad_distance - track.zeroes.bad_dispersion,
                 bad_reference: 0,
                 candidate: u64::from(keeps),
             },
@@ -346,12 +346,12 @@ impl State {
     /// When the local clock was last read.
     fn local_poll(&self, local: &LocalClock, now: Now) -> Timestamp {
         let step = TimeDelta::from_secs(1 << local.minpoll.clamp(3, 17)).as_nanos();
-        now.clock - TimeDelta::from_nanos((now.mono - self.started).as_nanos().max(0) % step)
+        now.clock - TimeDelta::from_nanos((now.mono - self.local_since).as_nanos().max(0) % step)
     }
 
     fn local_association(&self, local: &LocalClock, engine: &Engine, now: Now) -> Association {
         let step = 1_u64 << local.minpoll.clamp(3, 17);
-        let uptime = self.uptime(now.mono);
+        let uptime = age(self.local_since, now.mono);
         let (polls, since) = (1 + uptime / step, uptime % step);
         let keeps = self.keeper(engine, now) == Keeper::Local;
         let mut filter = [Sample::EMPTY; 8];
@@ -381,8 +381,8 @@ impl State {
             filter,
             until_next: step - since,
             counters: AssociationCounters {
-                sent: polls,
-                received: polls,
+                sent: polls.saturating_sub(self.local_reset),
+                received: polls.saturating_sub(self.local_reset),
                 since_received: since,
                 since_reach: uptime,
                 ..AssociationCounters::default()
@@ -446,16 +446,9 @@ pub(super) struct View<'s, 'a> {
     pub(super) house: House<'a>,
 }
 
-impl Facts for View<'_, '_> {
-    fn system(&self) -> System {
-        self.state.system(self.house.engine, self.house.now)
-    }
-
-    fn associations(&self) -> Vec<Association> {
-        self.state.associations(self.house.engine, self.house.now)
-    }
-
-    fn statistics(&self) -> Statistics {
+impl View<'_, '_> {
+    /// Everything since the start.
+    pub(super) fn counted(&self) -> Statistics {
         let served = self.house.served.ntp_hits - self.house.served.ntp_drops;
         // without a gate it is the server that counts
         let counted = self.house.gate.as_ref().map_or(
@@ -481,6 +474,20 @@ impl Facts for View<'_, '_> {
             all.processed += u64::from(counters.valid);
         }
         all
+    }
+}
+
+impl Facts for View<'_, '_> {
+    fn system(&self) -> System {
+        self.state.system(self.house.engine, self.house.now)
+    }
+
+    fn associations(&self) -> Vec<Association> {
+        self.state.associations(self.house.engine, self.house.now)
+    }
+
+    fn statistics(&self) -> Statistics {
+        self.state.zeroes.since(&self.counted())
     }
 
     fn kernel(&self) -> Option<Kernel> {

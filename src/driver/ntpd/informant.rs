@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::configure::{Saving, Trust};
+use super::configure::Saving;
 use super::facts::View;
 use super::gate::Gate;
 use super::statistics::{self, Statistics};
 use super::track::{self, Track, event};
+use super::wishes::{Wish, Zeroes};
 use crate::auth::KeyRing;
 use crate::config::ntp_model::{LocalClock, Ntp};
 use crate::control::mode6::facts::{Events, Identity, Variable};
@@ -148,7 +149,16 @@ pub(super) struct State {
     pub(super) broadcast_delay: Secs,
     pub(super) logs_peers: bool,
     pub(super) ntp: Ntp,
-    pub(super) trust: Trust,
+    /// `trustedkey` or `controlkey` came from afar; the latter is to be the control key.
+    pub(super) trust_changed: bool,
+    pub(super) new_control: Option<KeyId>,
+    /// Statistics files that are to be begun or ended.
+    pub(super) files: Vec<(String, bool)>,
+    pub(super) wishes: Vec<Wish>,
+    pub(super) zeroes: Zeroes,
+    /// Since when there is a local clock, and its polls when they were last set to zero.
+    pub(super) local_since: MonoTime,
+    pub(super) local_reset: u64,
     pub(super) saving: Saving,
     pub(super) started: MonoTime,
     /// It followed a source once.
@@ -198,13 +208,19 @@ impl Informant {
             ids: BTreeMap::new(),
             tracks: BTreeMap::new(),
             events,
-            keys: u64::try_from(setup.keys.len()).unwrap_or(0),
+            keys: u64::try_from(setup.all_keys.len()).unwrap_or(0),
             precision: setup.precision,
             growth: setup.growth,
             broadcast_delay: Secs::new(setup.broadcast_delay).unwrap_or(Secs::ZERO),
             logs_peers: setup.logs_peers,
             ntp: setup.ntp,
-            trust: Trust::default(),
+            trust_changed: false,
+            new_control: None,
+            files: Vec::new(),
+            wishes: Vec::new(),
+            zeroes: Zeroes::default(),
+            local_since: now,
+            local_reset: 0,
             saving: setup.saving,
             started: now,
             followed: false,
@@ -246,25 +262,35 @@ impl Informant {
         let keys = ControlKeys { ring: &self.keys, control: self.control_key };
         self.state.adopt(house.engine, house.now.mono);
         let mut view = View { state: &mut self.state, house };
-        self.answerer.answer(message.bytes, &caller, keys, &mut view)
+        let replies = self.answerer.answer(message.bytes, &caller, keys, &mut view);
+        if let Some(statistics) = &mut self.statistics {
+            self.state.files.drain(..).for_each(|(name, on)| statistics.enable(&name, on));
+        }
+        replies
+    }
+
+    /// What lines from afar want of the loop.
+    pub fn take_wishes(&mut self) -> Vec<Wish> {
+        std::mem::take(&mut self.state.wishes)
     }
 
     /// The keys that are trusted from now on, when a line from afar changed that.
     pub fn take_keys(&mut self) -> Option<KeyRing> {
-        let trust = std::mem::take(&mut self.state.trust);
-        if let Some(control) = trust.control {
-            self.control_key = Some(control).filter(|id| self.keys.get(*id).is_some());
-        }
-        if trust.more.is_empty() {
-            return None;
-        }
-        let before = std::mem::take(&mut self.keys);
+        self.control_key = self.state.new_control.take().or(self.control_key);
+        std::mem::take(&mut self.state.trust_changed).then(|| self.trusted())
+    }
+
+    /// The keys of a key file that was read; answers with those of them that are trusted.
+    pub fn renew_keys(&mut self, keys: KeyRing) -> KeyRing {
+        self.all_keys = keys;
+        self.state.keys = u64::try_from(self.all_keys.len()).unwrap_or(0);
+        self.trusted()
+    }
+
+    fn trusted(&mut self) -> KeyRing {
         self.keys = self.all_keys.clone();
-        self.keys.retain(|id| {
-            before.get(id).is_some() || trust.more.iter().any(|range| range.contains(&id.get()))
-        });
-        self.state.keys = u64::try_from(self.keys.len()).unwrap_or(0);
-        Some(self.keys.clone())
+        self.keys.retain(|id| self.state.ntp.trusts(id.get()));
+        self.keys.clone()
     }
 
     /// The snapshot as ntpd serves it: the local clock and the orphan under their own names.
@@ -376,9 +402,13 @@ impl Informant {
     }
 
     /// When [`Self::watch`] has something to look at even if nothing comes in.
-    pub const fn deadline(&self) -> Option<MonoTime> {
+    pub fn deadline(&self) -> Option<MonoTime> {
         // what changes without a packet changes when a request is sent, and that wakes the loop
-        if self.statistics.is_some() { Some(self.next_hour) } else { None }
+        if self.statistics.as_ref().is_some_and(|files| !files.is_idle()) {
+            Some(self.next_hour)
+        } else {
+            None
+        }
     }
 }
 
@@ -394,7 +424,7 @@ impl State {
         }
     }
 
-    fn fresh_id(&mut self) -> AssocId {
+    pub(super) fn fresh_id(&mut self) -> AssocId {
         loop {
             let id = AssocId::new(self.next_id);
             self.next_id = self.next_id.wrapping_add(1).max(1);
@@ -439,6 +469,12 @@ impl State {
 
     pub(super) fn uptime(&self, now: MonoTime) -> u64 {
         u64::try_from((now - self.started).as_nanos() / 1_000_000_000).unwrap_or(0)
+    }
+
+    /// How often the local clock was read.
+    pub(super) fn local_polls(&self, now: MonoTime) -> u64 {
+        let step = self.local.map_or(1, |clock| 1_i64 << clock.minpoll.clamp(3, 17));
+        1 + u64::try_from((now - self.local_since).as_nanos() / 1_000_000_000 / step).unwrap_or(0)
     }
 
     fn system_changes(&mut self, engine: &Engine, now: Now) -> Vec<String> {

@@ -6,12 +6,14 @@ mod gate;
 mod informant;
 mod statistics;
 mod track;
+mod wishes;
 
 pub use self::configure::{Saving, limit, names_peers};
 pub use self::facts::{bounds, socket_name};
 pub use self::gate::{Admission, Gate, Rules};
 pub use self::informant::{House, Informant, Message, Setup, version_line};
 pub use self::statistics::Statistics;
+pub use self::wishes::Wish;
 
 #[cfg(test)]
 mod tests;

@@ -30,10 +30,28 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// The files that are enabled, below a folder; they are opened when they are first written.
+    /// The files of a configuration, below a folder; those that are enabled are opened when they are first written.
     pub fn new(directory: PathBuf, files: &[Filegen], started: Timestamp) -> Self {
-        let files = files.iter().filter(|file| file.enabled).map(|file| (file.clone(), None)).collect();
+        let files = files.iter().map(|file| (file.clone(), None)).collect();
         Self { directory, files, started, failed: false }
+    }
+
+    /// Begins or ends to write a file, as its lines in ntp.conf have it.
+    pub(super) fn enable(&mut self, name: &str, enabled: bool) {
+        let place = self.files.iter().position(|(file, _)| file.name == name);
+        match place.and_then(|place| self.files.get_mut(place)) {
+            Some((file, open)) => {
+                file.enabled = enabled;
+                // what cannot be written is said anew
+                (*open, self.failed) = (open.take().filter(|_| enabled), false);
+            }
+            None => self.files.push((Filegen { enabled, ..Filegen::new(name) }, None)),
+        }
+    }
+
+    /// Whether no file is written.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.files.iter().any(|(file, _)| file.enabled)
     }
 
     /// Writes a line behind the date, if the file of that name is wanted.
@@ -42,7 +60,9 @@ impl Statistics {
     /// The first time that a file cannot be written.
     pub(super) fn write(&mut self, name: &str, at: Timestamp, line: &str) -> Result<(), SysError> {
         let Self { directory, files, started, failed } = self;
-        let Some((file, open)) = files.iter_mut().find(|(file, _)| file.name == name) else { return Ok(()) };
+        let Some((file, open)) = files.iter_mut().find(|(file, _)| file.enabled && file.name == name) else {
+            return Ok(());
+        };
         let current = format!("{}{}", file.file, suffix(file.period, at, *started));
         let done = (|| {
             if open.as_ref().is_none_or(|(name, _)| *name != current) {
@@ -70,7 +90,7 @@ impl Statistics {
 
     /// Whether a file is wanted.
     pub(super) fn wants(&self, name: &str) -> bool {
-        self.files.iter().any(|(file, _)| file.name == name)
+        self.files.iter().any(|(file, _)| file.enabled && file.name == name)
     }
 }
 
@@ -236,7 +256,7 @@ mod tests {
         std::fs::create_dir_all(&directory).unwrap();
         let file = Filegen { enabled: true, ..Filegen::new("loopstats") };
         let mut statistics = Statistics::new(directory.clone(), &[file], Timestamp::UNIX_EPOCH);
-        assert!(statistics.wants("loopstats") && !statistics.wants("peerstats"));
+        assert!(statistics.wants("loopstats") && !statistics.wants("peerstats") && !statistics.is_idle());
         for day in 0..2 {
             let at = Timestamp::from_unix(1_795_219_200 + day * DAY, 0);
             statistics.write("loopstats", at, "x").unwrap();
@@ -246,6 +266,16 @@ mod tests {
         assert_eq!(read("loopstats.20261121"), "61365 0.000 x\n");
         assert_eq!(read("loopstats"), read("loopstats.20261122"));
         assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 3);
+        // begun and ended while it runs
+        statistics.enable("loopstats", false);
+        assert!(statistics.is_idle());
+        statistics.enable("peerstats", true);
+        for name in ["loopstats", "peerstats"] {
+            statistics.write(name, Timestamp::from_unix(1_795_219_200 + 2 * DAY, 0), "z").unwrap();
+        }
+        assert_eq!(read("peerstats"), "61367 0.000 z\n");
+        assert_eq!(read("loopstats"), read("loopstats.20261122"));
+        statistics.enable("loopstats", true);
         std::fs::remove_dir_all(&directory).unwrap();
         let later = Timestamp::from_unix(1_795_219_200 + 5 * DAY, 0);
         assert!(statistics.write("loopstats", later, "x").is_err());

@@ -1,6 +1,6 @@
 //! What ntpd remembers of an association and our engine does not: the filter of eight samples, events, counters of `pstats`.
 
-use crate::control::mode6::facts::{Events, Sample};
+use crate::control::mode6::facts::{AssociationCounters, Events, Sample};
 use crate::engine::association::Packet;
 use crate::types::{MonoTime, Secs, Timestamp};
 
@@ -72,6 +72,8 @@ pub(super) struct Track {
     /// Tests of the last packet that it failed, as bits of `flash`.
     pub(super) failed: u16,
     pub(super) authentic: bool,
+    /// Its counters when they were set to zero.
+    pub(super) zeroes: AssociationCounters,
 }
 
 impl Track {
@@ -94,7 +96,21 @@ impl Track {
             bad_distance: 0,
             failed: 0,
             authentic: false,
+            zeroes: AssociationCounters::default(),
         }
+    }
+
+    /// The counters are zero from now on; `sent` and `received` so far are the engine's.
+    pub(super) fn reset(&mut self, sent: u64, received: u64) {
+        self.zeroes = AssociationCounters {
+            sent,
+            received,
+            bad_auth: self.bad_auth,
+            bogus_origin: self.bogus_origin,
+            duplicate: self.duplicates,
+            bad_dispersion: self.bad_distance,
+            ..AssociationCounters::default()
+        };
     }
 
     /// A packet came.

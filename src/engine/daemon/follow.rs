@@ -116,6 +116,19 @@ impl Engine {
         }
     }
 
+    /// The kernel's clock, which runs at `setting`, is ours to steer from now on: what it lacks is put right with the next update.
+    pub fn take_clock(&mut self, now: Now, setting: KernelRate) {
+        self.clock.take(now, setting);
+        self.tell_kernel(now);
+        self.flush_clock();
+    }
+
+    /// The kernel's clock is left alone from now on, at the rate of the estimate; the daemon goes on as an observer.
+    pub fn leave_clock(&mut self, now: Now) {
+        self.clock.leave(now);
+        self.flush_clock();
+    }
+
     /// All measurements are void.
     pub(super) fn restart(&mut self, now: Now, rng: &mut dyn Rng) {
         self.bank.lose_offset();
