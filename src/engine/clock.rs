@@ -331,7 +331,7 @@ impl Clock {
 
     /// Commands have an effect from now on; the kernel runs at `setting`.
     pub fn take(&mut self, now: Now, setting: KernelRate) {
-        self.controlled = true;
+        (self.controlled, self.observed) = (true, false);
         if self.timeline.setting() != setting {
             self.timeline.rate_set(now.clock, setting);
         }

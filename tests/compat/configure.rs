@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::daemon::probe;
+use super::daemon::{Daemon, Kind, Setup, probe};
 use super::namespace::{Host, Lab, Process, wait_until};
 use super::peer::{Package, our};
-use super::telling::following;
+use super::telling::{self, following};
 
 const KEYS: &str = "1 M one\n2 M secret2\n3 M three\n";
 
@@ -22,7 +22,11 @@ pool no.such.pool.invalid|peer 10.77.0.52|unpeer 10.77.0.50|unpeer 10.77.0.51|un
 restrict 10.0.0.1|restrict 10.0.0.1 nomodify|restrict 10.0.0.0 mask 255.0.0.0 noquery limited kod|restrict default limited|\
 restrict source nomodify|unrestrict 10.0.0.1|discard average 4 minimum 2|mru maxdepth 100|mru mindepth 700 maxage 100|\
 mru bogus 1|setvar foo = bar default|includefile /tmp/inc|saveconfigdir /tmp|end_server_default|tinker step|enable|quit|\
-server|server 10.77.0.60 bogus|restrict|trustedkey 1 bogus|keys|setvar foo|bogus";
+server|server 10.77.0.60 bogus|restrict|trustedkey 1 bogus|keys|setvar foo|bogus|driftfile|keys a b|leapfile|\
+leapfile a b|leapfile /nowhere bogus|statistics|statistics loopstats bogus|statistics loopstats sysstats|filegen|\
+filegen loopstats|filegen loopstats disable|filegen loopstats enable bogus|filegen rawstats file raws type none enable|\
+filegen peerstats type bogus|filegen clockstats link|reset|reset bogus|reset sys bogus|reset ctl mem timer|disable ntp|\
+enable ntp monitor|enable ntp bogus|restrict 10.0.0.1 nomodify bogus|fudge 127.127.1.0 stratum 3 bogus";
 
 /// Starts an ntpd with a local clock, a folder to save in and three keys of which two are trusted.
 fn start(host: &Host, program: &Path) -> Process {
@@ -109,6 +113,88 @@ fn saved(own: &Host, classic: &Host, ours: Process, theirs: Process) {
     let reads = classic.spawn(Package::Ntp428.program("ntpd"), &["-n", "-c", path.to_str().unwrap()]);
     assert!(wait_until(Duration::from_secs(10), || probe(classic).is_some()), "{}", reads.err());
     assert!(!reads.err().contains("syntax error"), "{}", reads.err());
+}
+
+/// A list of leap seconds that ends in 2029, without its hash.
+const LEAP_SECONDS: &str = "#@\t4070908800\n3439756800\t34\n3550089600\t35\n3644697600\t36\n3692217600\t37\n";
+
+#[test]
+fn files_and_counters_from_afar_are_those_of_the_classic_ntpd() {
+    let Some(lab) = Lab::open(&[Package::Ntp428]) else { return };
+    let Some(ntpd) = our("ntpd") else { return };
+    let (own, classic) = (lab.host(), lab.host());
+    let hosts = [&own, &classic];
+    let processes = [start(&own, &ntpd), start(&classic, &Package::Ntp428.program("ntpd"))];
+    let both = |key: (&str, &str), command: &dyn Fn(&Host) -> String, answer: &str| {
+        for (host, process) in hosts.into_iter().zip(&processes) {
+            let command = command(host);
+            assert_eq!(behind(host, key, &command), answer, "{command}\n{}", process.err());
+        }
+    };
+    let named = |directive: &'static str, name: &'static str| {
+        move |host: &Host| format!(":config {directive} {}", host.dir().join(name).display())
+    };
+    let same = |command: &'static str| move |_: &Host| command.to_owned();
+    let (done, refused) = ("Config Succeeded", "***Server disallowed request (authentication?)");
+    for host in hosts {
+        host.file("other.keys", "2 M newtwo\n5 M five\n");
+    }
+    // a file that is not there changes nothing
+    both(CONTROL, &named("keys", "no.keys"), done);
+    both(CONTROL, &named("keys", "other.keys"), done);
+    both(CONTROL, &same(":config enable auth"), refused);
+    let (new, fifth) = (("2", "newtwo"), ("5", "five"));
+    both(fifth, &same(":config enable auth"), refused);
+    // first which key it is, then that it is trusted
+    both(new, &same(":config controlkey 5"), done);
+    both(fifth, &same(":config enable auth"), refused);
+    both(new, &same(":config trustedkey 5"), refused);
+    let log = processes[0].err();
+    assert!(log.contains("127.0.0.1 config: controlkey 5") && log.contains("no.keys: No such file"), "{log}");
+}
+
+#[test]
+fn leap_seconds_and_statistics_begin_from_afar() {
+    let Some(lab) = Lab::open(&[Package::Ntp428, Package::ChronySid]) else { return };
+    let upstream = lab.host();
+    let _server = Daemon::start(&upstream, Kind::Chrony49, &Setup::default());
+    let host = lab.host();
+    let (list, statistics) = (host.file("leap.list", LEAP_SECONDS), host.dir().join("stats"));
+    fs::create_dir_all(&statistics).unwrap();
+    let lines =
+        format!("server {} iburst minpoll 3 maxpoll 3\nstatsdir {}/\n", upstream.ip4(), statistics.display());
+    let Some(ntpd) = telling::start(&host, &lines) else { return };
+    let says =
+        |line: &str| assert_eq!(behind(&host, CONTROL, &format!(":config {line}")), "Config Succeeded");
+    let lines_of =
+        |name: &str| fs::read_to_string(statistics.join(name)).map_or(0, |text| text.lines().count());
+    let told = |name: &str, command: &str| -> u64 {
+        let text = behind(&host, CONTROL, command);
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{text}"));
+        line.trim().parse().unwrap()
+    };
+    // nothing is written before it is wanted
+    assert_eq!(fs::read_dir(&statistics).unwrap().count(), 0);
+    says("statistics rawstats peerstats");
+    says(&format!("leapfile {list}"));
+    assert_eq!(behind(&host, CONTROL, "rv 0 leapsec,expire"), "leapsec=201701010000, expire=202901010000");
+    // what cannot be read leaves it
+    says("leapfile /nowhere/leap.list");
+    assert!(ntpd.err().contains("leapsecond file ('/nowhere/leap.list'): stat failed"), "{}", ntpd.err());
+    assert!(behind(&host, CONTROL, "rv 0 leapsec").contains("201701"));
+    assert!(wait_until(Duration::from_secs(30), || lines_of("rawstats") > 0), "{}", ntpd.err());
+    assert!(lines_of("peerstats") > 0);
+    says("filegen rawstats disable");
+    let (raw, peers) = (lines_of("rawstats"), lines_of("peerstats"));
+    assert!(wait_until(Duration::from_secs(30), || lines_of("peerstats") > peers), "{}", ntpd.err());
+    assert_eq!(lines_of("rawstats"), raw);
+    // counters
+    assert!(told("packets received:", "sysstats") > 5 && told("packets sent:", "pstats &1") > 3);
+    says("reset sys");
+    assert!(told("packets received:", "sysstats") < 5 && told("sysstats reset:", "sysstats") < 5);
+    assert!(told("uptime:", "sysstats") > 5 && told("time since reset:", "iostats") > 5);
+    says("reset allpeers io");
+    assert!(told("packets sent:", "pstats &1") < 3 && told("time since reset:", "iostats") < 5);
 }
 
 #[test]

@@ -185,7 +185,7 @@ impl Daemon {
         self.engine.set_max_change(None);
         self.engine.leave_clock(clock::both());
         self.set_clock();
-        (self.control, self.watch) = (None, None);
+        self.control = None;
     }
 }
 

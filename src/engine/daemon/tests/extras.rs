@@ -42,6 +42,35 @@ fn has(world: &World, line: &str) -> bool {
 }
 
 #[test]
+fn a_clock_is_left_alone_and_taken_again() {
+    let mut world = World::new(0.0, 20.0, Settings::default());
+    world.server(1, 0.0, "iburst");
+    world.run_until(600);
+    assert!(world.error().abs() < 1e-3 && (world.rate_error()).abs() < 2e-6, "{}", world.rate_error());
+    let now = world.kernel.at(world.truth);
+    world.engine.leave_clock(now);
+    world.act();
+    // the oscillator changes, and nobody tells the kernel
+    let setting = world.kernel.setting;
+    world.kernel.change(world.truth, setting, TimeDelta::ZERO);
+    world.kernel.oscillator += 30e-6;
+    world.run_until(1800);
+    assert_eq!(world.kernel.setting, setting);
+    assert!(world.error().abs() > 20e-3, "{}", world.error());
+    // who asks is told the right time all the same
+    let now = world.kernel.at(world.truth);
+    let told = world.engine.tracking(now);
+    assert!(world.engine.updates() > 0 && told.stratum == 2, "{told:?}");
+    let apart = (world.engine.timeline().remaining(now.clock) - world.error()).abs();
+    assert!(apart < 2e-3, "{apart}");
+    world.engine.take_clock(now, setting);
+    world.act();
+    world.run_until(4800);
+    assert!(world.error().abs() < 1e-3, "{}", world.error());
+    assert_ne!(world.kernel.setting, setting);
+}
+
+#[test]
 fn the_kernel_inserts_a_leap_second_and_nothing_is_lost() {
     let mut world = before_leap(LeapSecondMode::System);
     world.run_until(BEFORE);
