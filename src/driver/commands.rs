@@ -191,7 +191,7 @@ impl Desk<'_> {
                 added.map(drop).ok_or(Status::SOURCE_KNOWN)
             }
             Err(_) => {
-                self.engine.add_name(self.now, &source);
+                self.engine.add_new_name(self.now, &source);
                 Ok(())
             }
         }
@@ -202,19 +202,12 @@ impl Desk<'_> {
         let now = self.house.sources();
         let before = std::mem::take(self.filed);
         for gone in before.iter().filter(|source| !now.contains(source)) {
-            let ids: Vec<SourceId> = self
-                .engine
-                .listed()
-                .filter(|listed| facts::configured_name(listed) == Some(&gone.name))
-                .map(|listed| listed.id())
-                .collect();
-            for id in ids {
-                self.engine.remove(self.now, id, self.rng);
-            }
+            self.engine.remove_configured(self.now, gone, self.rng);
         }
         for new in now.iter().filter(|source| !before.contains(source)) {
-            if self.add(new.clone()).is_err() {
-                (self.log)(Level::Warning, &format!("Could not add source {}", new.name));
+            if let Err(status) = self.add(new.clone()) {
+                let why = if status == Status::SOURCE_KNOWN { "Already in use" } else { "Too many sources" };
+                (self.log)(Level::Warning, &format!("Could not add source {} : {why}", new.name));
             }
         }
         *self.filed = now;

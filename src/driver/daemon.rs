@@ -224,17 +224,22 @@ impl Daemon {
         &mut self.server
     }
 
-    /// Adds a source by its configured name.
-    pub fn add(&mut self, options: &Source) {
+    /// Adds a source by its configured name; the log tells of those that files of a `sourcedir` name.
+    pub fn add(&mut self, options: &Source, told: bool) {
         let now = clock::both();
         match options.name.parse::<IpAddr>() {
             Ok(address) => {
                 let to = SocketAddr::new(address, options.port);
-                if self.engine.add_address(now, to, options, &mut self.rng).is_none() {
+                let added = match told {
+                    true => self.engine.add_new_address(now, to, options, &mut self.rng),
+                    false => self.engine.add_address(now, to, options, &mut self.rng),
+                };
+                if added.is_none() {
                     let line = format!("Could not add source {address} : Already in use");
                     self.engine.log(Level::Error, line);
                 }
             }
+            Err(_) if told => self.engine.add_new_name(now, options),
             Err(_) => {
                 self.engine.add_name(now, options);
             }

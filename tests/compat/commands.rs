@@ -258,6 +258,13 @@ fn every_command_of_every_generation() {
     assert_eq!(scene.ask(client, &[], "reload sources").out, "200 OK\n");
     let with = rows();
     assert!(with.contains("127.0.0.81") && with.contains("127.0.0.82"), "{with}");
+    let names = "server some.invalid\npool some.invalid maxsources 2\n";
+    scene.host.file("sources/a.sources", &format!("server 127.0.0.82 offline\n{names}"));
+    scene.ask(client, &[], "reload sources");
+    scene.host.file("sources/a.sources", "server 127.0.0.82 offline\npool some.invalid maxsources 2\n");
+    scene.ask(client, &[], "reload sources");
+    let places = rows().matches("ID#").count() - before.matches("ID#").count();
+    assert_eq!(places, 4, "the pool of the same name was to stay");
     scene.host.file("sources/a.sources", "server 127.0.0.82 offline\n");
     scene.ask(client, &[], "reload sources");
     assert!(!rows().contains("127.0.0.81") && rows().contains("127.0.0.82"));
@@ -273,6 +280,10 @@ fn every_command_of_every_generation() {
         "Source 10.77.0.1 new minpoll 0",
         "Source 10.77.0.1 new maxdelay 0.500000",
         "Added source 127.0.0.77",
+        "Added source ID#00",
+        "Added pool some.invalid",
+        "Removed source ID#00",
+        "Removed pool some.invalid",
         "Key 99 is missing",
         "Removed source 127.0.0.77",
         "New reselect distance 0.000100",

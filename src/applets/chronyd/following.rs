@@ -153,8 +153,8 @@ pub(super) fn daemon(
     if let Some(hardware) = hardware {
         hardware.join(&mut daemon, controls);
     }
-    for (configured, _) in &config.sources {
-        daemon.add(&source(args, config, configured));
+    for (configured, place) in &config.sources {
+        daemon.add(&source(args, config, configured), is_filed(config, place));
     }
     if let Some([sensor, interval, ..]) = config.tempcomp.as_deref() {
         let interval = interval.parse().ok().and_then(TimeDelta::from_secs_f64).unwrap_or_default();
@@ -231,6 +231,12 @@ fn read_drift(config: &Config, life: &Life) -> Option<(f64, f64, String)> {
     read.map(|(frequency, skew)| (frequency, skew, path.clone()))
 }
 
+/// Whether that place is a file of a `sourcedir`.
+fn is_filed(config: &Config, place: &Place) -> bool {
+    let folder = place.file.as_deref().and_then(|file| file.rsplit_once('/')).map(|(folder, _)| folder);
+    config.sourcedirs.iter().any(|d| Some(d.trim_end_matches('/')) == folder)
+}
+
 /// Runs until it ends, unless it has `ended` already, and says how.
 pub(super) fn run(
     args: &Args,
@@ -253,11 +259,7 @@ pub(super) fn run(
         }
     };
     let mut reader = Reader { args, config, life };
-    let filed = |place: &Place| {
-        let folder = place.file.as_deref().and_then(|file| file.rsplit_once('/')).map(|(folder, _)| folder);
-        config.sourcedirs.iter().any(|d| Some(d.trim_end_matches('/')) == folder)
-    };
-    let sources = config.sources.iter().filter(|(_, place)| filed(place));
+    let sources = config.sources.iter().filter(|(_, place)| is_filed(config, place));
     daemon.set_filed(sources.map(|(source, _)| source.clone()).collect());
     let ended = match ended {
         Some(ended) => ended,

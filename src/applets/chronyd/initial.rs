@@ -43,7 +43,7 @@ pub(super) fn correct(
             Some(address) => {
                 let mut source = Source::new(Kind::Server, &address.to_string());
                 source.flags.iburst = true;
-                measuring.add(&source);
+                measuring.add(&source, false);
                 any = true;
             }
             None => {

@@ -120,7 +120,7 @@ pub(super) fn daemon(prepared: Prepared<'_>, server: Server) -> Result<Daemon, F
         daemon.set_leap_source(LeapSource::Leapfile { path: absolute(path), unchecked });
     }
     for (source, _) in &config.sources {
-        daemon.add(&asked(args, source));
+        daemon.add(&asked(args, source), false);
     }
     broadcasts(daemon.engine_mut(), config, ntp);
     let now = clock::both();

@@ -284,11 +284,15 @@ impl Engine {
             (None, None) => return false,
         };
         self.log(Level::Info, format!("Removed source {text}"));
+        self.take_out(now, id, rng);
+        true
+    }
+
+    fn take_out(&mut self, now: Now, id: SourceId, rng: &mut dyn Rng) {
         self.drop_association(id);
         self.names.remove(id);
         self.update_options();
         self.select(now, rng);
-        true
     }
 
     /// Takes an input.

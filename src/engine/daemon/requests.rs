@@ -120,6 +120,41 @@ impl Engine {
         Some(id)
     }
 
+    /// A source, or a pool, that has to be looked up first; the log tells of it.
+    pub fn add_new_name(&mut self, now: Now, options: &SourceOptions) {
+        let places = self.add_name(now, options);
+        let name = &options.name;
+        let text = match (options.kind, places.first()) {
+            (Kind::Server | Kind::Peer, Some(id)) => format!("Added source ID#{:010} ({name})", id.0),
+            _ => format!("Added pool {name}"),
+        };
+        self.log(Level::Info, text);
+    }
+
+    /// Removes what was configured so: a source, or all places of a pool.
+    pub fn remove_configured(&mut self, now: Now, configured: &SourceOptions, rng: &mut dyn Rng) {
+        let is_it = |options: &SourceOptions| (options.kind, &options.name) == (configured.kind, &configured.name);
+        let ids: Vec<SourceId> = self
+            .listed()
+            .filter_map(|listed| match listed {
+                Listed::Known(id, source) => is_it(source.association.options()).then_some(id),
+                Listed::Unresolved(id, options) => is_it(options).then_some(id),
+                Listed::Clock(..) => None,
+            })
+            .collect();
+        let is_pool = configured.kind == Kind::Pool && !ids.is_empty();
+        for id in ids {
+            if is_pool {
+                self.take_out(now, id, rng);
+            } else {
+                self.remove(now, id, rng);
+            }
+        }
+        if is_pool {
+            self.log(Level::Info, format!("Removed pool {}", configured.name));
+        }
+    }
+
     /// A source may be asked, or not.
     pub fn set_online(&mut self, now: Now, id: SourceId, online: bool, rng: &mut dyn Rng) {
         if let Some(options) = self.names.options_mut(id) {
