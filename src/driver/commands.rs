@@ -207,7 +207,7 @@ impl Desk<'_> {
         for new in now.iter().filter(|source| !before.contains(source)) {
             if let Err(status) = self.add(new.clone()) {
                 let why = if status == Status::SOURCE_KNOWN { "Already in use" } else { "Too many sources" };
-                (self.log)(Level::Warning, &format!("Could not add source {} : {why}", new.name));
+                self.engine.log(Level::Warning, format!("Could not add source {} : {why}", new.name));
             }
         }
         *self.filed = now;

@@ -10,7 +10,7 @@ use super::{
 use crate::auth::KeyRing;
 use crate::engine::clock::Applied;
 use crate::engine::manual::{Manual, Refused};
-use crate::engine::options::Local;
+use crate::engine::options::{Kind, Local};
 use crate::types::Timestamp;
 
 /// A source of the list.
@@ -133,7 +133,8 @@ impl Engine {
 
     /// Removes what was configured so: a source, or all places of a pool.
     pub fn remove_configured(&mut self, now: Now, configured: &SourceOptions, rng: &mut dyn Rng) {
-        let is_it = |options: &SourceOptions| (options.kind, &options.name) == (configured.kind, &configured.name);
+        let is_it =
+            |options: &SourceOptions| (options.kind, &options.name) == (configured.kind, &configured.name);
         let ids: Vec<SourceId> = self
             .listed()
             .filter_map(|listed| match listed {
