@@ -119,7 +119,7 @@ fn compare(host: &Host, key: (&str, &str), ours: &Path) {
 /// `version`, `keytype SHA256` and `help keytype` (ours takes what our keys can be), `pstatus` (which ours has).
 const REST: &str = "\
 lpeers|lopeers|peers -4|peers -6|peers -5|pstats &1|pstats|associations|lassociations|passociations|lpassociations|as 5|\
-rv &2|rv &9|rv 0 offset stratum leap|rv 0 sys_var_list|rv &1 peer_var_list|rv &1 srchost|rv 0 nosuch|rv 1|rv x|rv &x|\
+rv &2|rv &9|rv 0 offset stratum leap|rv 0 sys_var_list|rv &1 peer_var_list|rv &1 srchost|rv 0 nosuch|rv 1|rv x|rv &x|rv &0|cv &0|as &0|mrv &0 &1|pstats &0|delay x|delay -5;delay|delay -x|delay 1.5|\
 rv 0 leap stratum refid 4 5 6 7|rl|rl &1|cl|cv &1|cv 0 device,poll|mrv &1 &2 srcadr,reach|mrl &1 &2|mrv &2 &1 srcadr|\
 mreadlist|mreadlist 1|clocklist|showvars|addvars|rmvars|addvars a,b=2;showvars|addvars a,b=2;rmvars a;showvars|\
 addvars a;clearvars;showvars|addvars stratum,leap;rl|addvars a;rmvars c|mrulist sort=addr|mrulist limited|mrulist bogus|\

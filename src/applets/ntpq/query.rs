@@ -246,6 +246,9 @@ impl Shell<'_> {
 
     /// The places in the list of two identifiers, in order.
     fn range(&mut self, values: &[Value]) -> Result<(usize, usize), Trouble> {
+        if !self.set.old && values.iter().take(2).any(|value| matches!(value, Value::Number(0))) {
+            return Err(no_association());
+        }
         if self.associations.is_empty() {
             self.fetch_associations()?;
         }
@@ -344,6 +347,11 @@ pub(super) fn names_of(addresses: &[IpAddr]) -> Vec<Option<String>> {
         Ok(Looked::Done(names)) => names.into_iter().map(Result::ok).collect(),
         Ok(Looked::Signal) | Err(_) => addresses.iter().map(|_| None).collect(),
     }
+}
+
+/// Where an association is asked for, the system is none.
+pub(super) fn no_association() -> Trouble {
+    Trouble::new("unknown-association", "***Invalid association ID 0 specified")
 }
 
 /// The association of an optional first argument.

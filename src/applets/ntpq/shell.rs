@@ -295,6 +295,7 @@ impl Shell<'_> {
             values.push(match param {
                 Param::Text | Param::OptionalText => Value::Text(word.clone()),
                 Param::Number | Param::OptionalNumber => Value::Number(self.number(word)?),
+                Param::OptionalInteger => Value::Number(self.integer(word)?),
                 Param::OptionalFamily => match word.as_str() {
                     "-4" => Value::Family(Family::V4),
                     "-6" => Value::Family(Family::V6),
@@ -310,6 +311,20 @@ impl Shell<'_> {
             }
         }
         Ok(values)
+    }
+
+    /// A number that may have a sign: the original shows it without.
+    fn integer(&mut self, word: &str) -> Result<u64, Trouble> {
+        let digits = word.strip_prefix('-').unwrap_or(word);
+        if self.set.old {
+            return self.number(word);
+        }
+        let value = self.number(digits).map_err(|trouble| Trouble {
+            line: format!("***Illegal integer value {}", visible(word.as_bytes())),
+            ..trouble
+        })?;
+        let wrapped = u32::try_from(value).unwrap_or(0).wrapping_neg();
+        Ok(if digits.len() < word.len() { wrapped.into() } else { value })
     }
 
     /// A number, or `&N`: the N-th association of the last list, which is fetched when there is none.
@@ -336,6 +351,10 @@ impl Shell<'_> {
             };
             return Err(Trouble::new("bad-number", line));
         };
+        // no place of the list: the system
+        if index == 0 && !self.set.old {
+            return Ok(0);
+        }
         if self.associations.is_empty() && !self.set.old {
             self.fetch_associations()?;
             if self.associations.is_empty() {

@@ -1,7 +1,7 @@
 //! The statistics commands of 4.2.8: a label and a variable a line.
 
 use super::cook::Kitchen;
-use super::query::association;
+use super::query::{association, no_association};
 use super::shell::{Answer, Shell, Value};
 use crate::client::mode6::catalogue::{self, Subject, leap_bits, status_words};
 use crate::client::mode6::decode::{self, visible};
@@ -162,6 +162,7 @@ impl Shell<'_> {
 
     pub(super) fn pstats(&mut self, values: &[Value]) -> Answer {
         match association(values) {
+            Ok(AssocId::SYSTEM) => no_association().into(),
             Ok(id) => self.collect(id, PSTATS, true),
             Err(trouble) => trouble.into(),
         }

@@ -14,6 +14,8 @@ pub(super) enum Param {
     Number,
     OptionalText,
     OptionalNumber,
+    /// A number with or without a sign.
+    OptionalInteger,
     /// `-4` or `-6`.
     OptionalFamily,
 }
@@ -178,7 +180,7 @@ pub(super) const COMMANDS: &[Command] = &[
         .debug(v)),
     command!(
         "delay",
-        [OptionalNumber],
+        [OptionalInteger],
         "[ msec ]",
         "set the delay added to encryption time stamps",
         Always,
