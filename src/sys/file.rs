@@ -50,6 +50,7 @@ pub fn replace(path: &Path, content: &[u8], new_mode: u32) -> Result<Replaced, S
     let result = match fs::symlink_metadata(&target) {
         Ok(old) if old.is_file() => match rename_over(&target, content, Some(&old), new_mode) {
             Ok(()) => Ok(Replaced::Renamed),
+            Err(first) if has_no_room(&first, &old, content) => Err(first),
             Err(_) => write_into(&target, content).map(|()| Replaced::InPlace),
         },
         Ok(_) => write_into(&target, content).map(|()| Replaced::InPlace),
@@ -68,12 +69,14 @@ pub fn replace(path: &Path, content: &[u8], new_mode: u32) -> Result<Replaced, S
 /// As [`replace`].
 pub fn renew(path: &Path, content: &[u8], mode: u32) -> Result<Replaced, SysError> {
     let target = link_target(path);
-    let renamed = match fs::symlink_metadata(&target) {
-        Ok(old) if !old.is_file() => None,
+    let old = fs::symlink_metadata(&target).ok();
+    let renamed = match &old {
+        Some(old) if !old.is_file() => None,
         _ => Some(rename_over(&target, content, None, mode)),
     };
     let result = match renamed {
         Some(Ok(())) => return Ok(Replaced::Renamed),
+        Some(Err(first)) if old.is_some_and(|old| has_no_room(&first, &old, content)) => Err(first),
         // of two reasons the first is the one that matters
         Some(Err(first)) => write_into(&target, content).map_err(|_| first),
         None => write_into(&target, content),
@@ -84,6 +87,15 @@ pub fn renew(path: &Path, content: &[u8], mode: u32) -> Result<Replaced, SysErro
 
 /// The call that failed, and how.
 type Failed = (&'static str, io::Error);
+
+/// Whether the disk is full and the old content's blocks are too few for the new one: writing in place would leave half of it.
+fn has_no_room((_, error): &Failed, old: &fs::Metadata, content: &[u8]) -> bool {
+    /// Unit of `st_blocks`.
+    const BLOCK: u64 = 512;
+    let room = old.blocks().saturating_mul(BLOCK).max(old.len());
+    matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
+        && u64::try_from(content.len()).unwrap_or(u64::MAX) > room
+}
 
 /// Follows symbolic links, also to what does not exist yet.
 fn link_target(path: &Path) -> PathBuf {
@@ -321,6 +333,25 @@ mod tests {
         assert_eq!(replace(path, b"new", 0o644), Ok(Replaced::InPlace));
         assert_eq!(fs::read("/mnt/f").unwrap(), b"new");
         assert_eq!(fs::read_dir("/mnt/d").unwrap().count(), 1);
+    }
+
+    #[test]
+    fn on_a_full_disk_what_does_not_fit_leaves_the_old_content() {
+        let Some(prefix) = own_network("mkdir $T/s; mount -t tmpfs -o size=32k small $T/s") else { return };
+        let name = "sys::file::tests::on_a_full_disk_what_does_not_fit_leaves_the_old_content";
+        if rerun(name, &prefix).is_some() {
+            return;
+        }
+        let (path, old) = (Path::new("/mnt/s/f"), vec![b'o'; 5000]);
+        fs::write(path, &old).unwrap();
+        assert!(fs::write("/mnt/s/fill", vec![0; 100_000]).is_err());
+        for write in [replace, renew] {
+            let error = write(path, &[b'n'; 12_000], 0o644).unwrap_err();
+            assert_eq!((error.operation, error.errno), ("write", Errno::ENOSPC));
+            assert_eq!((fs::read(path).unwrap(), fs::read_dir("/mnt/s").unwrap().count()), (old.clone(), 2));
+        }
+        assert_eq!(renew(path, b"fits", 0o644), Ok(Replaced::InPlace));
+        assert_eq!(fs::read(path).unwrap(), b"fits");
     }
 
     #[test]

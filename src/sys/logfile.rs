@@ -1,7 +1,7 @@
 //! A file that lines are appended to.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -45,13 +45,61 @@ impl LogFile {
         }
     }
 
-    /// Appends bytes by one write.
+    /// Appends bytes by one write: all of them or, on a full disk, none.
     ///
     /// # Errors
     /// `write`: ENOSPC and its kin.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), SysError> {
-        self.file
-            .write_all(bytes)
-            .map_err(|e| SysError::from_io("write", self.path.display().to_string(), &e))
+        let mut left = bytes;
+        while !left.is_empty() {
+            let error = match self.file.write(left) {
+                Ok(0) => ErrorKind::WriteZero.into(),
+                Ok(written) => {
+                    left = left.get(written..).unwrap_or_default();
+                    continue;
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(e) => e,
+            };
+            self.take_back(bytes.len() - left.len());
+            return Err(SysError::from_io("write", self.path.display().to_string(), &error));
+        }
+        Ok(())
+    }
+
+    /// Half a line would be glued to the next one.
+    fn take_back(&self, written: usize) {
+        let written = u64::try_from(written).unwrap_or(0);
+        if let Ok(known) = self.file.metadata()
+            && known.is_file()
+            && written > 0
+        {
+            // what cannot be taken back stays
+            let _ = self.file.set_len(known.len().saturating_sub(written));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::testing::{own_network, rerun};
+
+    #[test]
+    fn a_full_disk_leaves_whole_lines() {
+        let Some(prefix) = own_network("mkdir $T/s; mount -t tmpfs -o size=16k small $T/s") else { return };
+        if rerun("sys::logfile::tests::a_full_disk_leaves_whole_lines", &prefix).is_some() {
+            return;
+        }
+        let path = Path::new("/mnt/s/log");
+        std::fs::write("/mnt/s/other", [0; 5000]).unwrap();
+        let mut log = LogFile::open(path).unwrap();
+        let line = format!("{}\n", "x".repeat(99));
+        let fits = (0..1000).take_while(|_| log.append(line.as_bytes()).is_ok()).count();
+        assert_eq!(fits, 8192 / line.len());
+        assert!(log.append(line.as_bytes()).is_err());
+        std::fs::remove_file("/mnt/s/other").unwrap();
+        log.append(line.as_bytes()).unwrap();
+        assert_eq!(std::fs::read_to_string(path).unwrap(), line.repeat(fits + 1));
     }
 }
