@@ -1,6 +1,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test that finds nothing has failed")]
 
 use super::*;
+use crate::config::ntp_model::Period;
 use crate::config::source::Kind;
 use crate::engine::restrict::Restrictions;
 use std::collections::BTreeMap;
