@@ -232,6 +232,10 @@ fn lines_from_afar_have_their_effect() {
         let ran = asks();
         assert_eq!(ran.err.contains("rate limit"), limited, "{ran:?}");
     }
+    // the local clock goes, by its address
+    assert!(peers().contains("127.127.1.0"), "{}", peers());
+    says("unpeer 127.127.1.0");
+    assert!(!peers().contains("127.127.1.0") && peers().contains("10.77.0.1"), "{}", peers());
     // the dispersion of the clock that nobody corrects grows faster
     says("tinker dispersion 500");
     says("mru maxdepth 7");

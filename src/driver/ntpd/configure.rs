@@ -11,7 +11,7 @@ use super::informant::{House, version_line};
 use super::wishes::Wish;
 use crate::config::chrony_conf::Files;
 use crate::config::ntp_conf::{self, Parsed};
-use crate::config::ntp_model::{Counters, Ntp};
+use crate::config::ntp_model::{Counters, LocalClock, Ntp};
 use crate::control::mode6::facts::Variable;
 use crate::driver::lifecycle::absolute;
 use crate::engine::daemon::Level;
@@ -281,6 +281,15 @@ impl View<'_, '_> {
 
     /// By address, by name or by the identifier.
     fn remove(&mut self, name: &str) {
+        let own = |clock: &LocalClock| {
+            name == format!("127.127.1.{}", clock.unit)
+                || name.parse().is_ok_and(|id| AssocId::new(id) == self.state.local_id)
+        };
+        if self.state.local.as_ref().is_some_and(own) {
+            (self.state.local, self.state.local_id) = (None, AssocId::SYSTEM);
+            self.state.orphan = self.state.ntp.tos.orphan.is_some();
+            return self.house.engine.set_local(ntp_conf::orphan(&self.state.ntp.tos));
+        }
         let House { engine, rng, now, .. } = &mut self.house;
         let by_id = name.parse().ok().map(AssocId::new);
         let by_id = by_id.and_then(|id| self.state.ids.iter().find(|(_, other)| **other == id));
