@@ -32,6 +32,8 @@ struct Request {
     socket: Option<UdpSocket>,
     token: Token,
     bytes: Vec<u8>,
+    /// The kernel said when it left.
+    left: bool,
 }
 
 /// The requests that are under way.
@@ -40,11 +42,14 @@ pub(super) struct Requests {
     asking: Asking,
     open: BTreeMap<SourceId, Request>,
     shared: Vec<UdpSocket>,
+    /// Never used. The kernel stamps what it receives for as long as some socket asks for that, and patches its own code whenever the
+    /// first one does and the last one no longer does: with this one that is not done for each request.
+    stamping: Option<UdpSocket>,
 }
 
 impl Requests {
     pub(super) const fn new(asking: Asking) -> Self {
-        Self { asking, open: BTreeMap::new(), shared: Vec::new() }
+        Self { asking, open: BTreeMap::new(), shared: Vec::new(), stamping: None }
     }
 
     /// Sends a request. Answers when that was, by our own clock.
@@ -66,13 +71,17 @@ impl Requests {
             socket.send_to(&bytes, to, None)?;
             (at, None)
         } else {
-            let socket = self.socket(Family::of(to.ip()))?;
+            let family = Family::of(to.ip());
+            let socket = self.socket(family)?;
+            if self.stamping.is_none() {
+                self.stamping = UdpSocket::open(&UdpOptions::client(family)).ok();
+            }
             socket.connect(to)?;
             let at = clock::now();
             socket.send(&bytes)?;
             (at, Some(socket))
         };
-        self.open.insert(source, Request { socket, token, bytes });
+        self.open.insert(source, Request { socket, token, bytes, left: false });
         Ok(at)
     }
 
@@ -121,18 +130,28 @@ impl Requests {
     }
 
     /// When the request of a source really left, if the kernel said so by now.
-    pub(super) fn left(&self, source: SourceId, buffer: &mut [u8]) -> Option<(Token, Timestamp)> {
-        let request = self.open.get(&source)?;
+    ///
+    /// Usually that is right after it was sent; it is said once.
+    pub(super) fn left(&mut self, source: SourceId, buffer: &mut [u8]) -> Option<(Token, Timestamp)> {
+        let request = self.open.get_mut(&source).filter(|request| !request.left)?;
         let socket = request.socket.as_ref()?;
         while let Some(sent) = socket.transmitted(buffer) {
             if sent.is_of(&request.bytes) {
+                request.left = true;
                 return Some((request.token, sent.at));
             }
         }
         None
     }
 
-    /// The same for the requests that left by shared sockets.
+    /// Drops what the error queue of a source's socket still has: `select` would return for it again and again.
+    pub(super) fn empty_errors(&self, source: SourceId, buffer: &mut [u8]) {
+        if let Some(socket) = self.open.get(&source).and_then(|request| request.socket.as_ref()) {
+            while socket.transmitted(buffer).is_some() {}
+        }
+    }
+
+    /// As [`Self::left`], for the requests that left by shared sockets.
     pub(super) fn all_left(&self, buffer: &mut [u8]) -> Vec<(SourceId, Token, Timestamp)> {
         let mut left = Vec::new();
         for socket in &self.shared {

@@ -75,13 +75,14 @@ impl Daemon {
     }
 
     pub(super) fn receive(&mut self, id: SourceId, buffer: &mut [u8]) {
-        for _ in 0..ROUND {
+        for round in 0..ROUND {
             // the request's own time stamp comes before its reply is judged
             if let Some((token, at)) = self.requests.left(id, buffer) {
                 self.hand(Input::Sent { source: id, token, at: kernel_stamp(at) });
             }
             let datagram = match self.requests.receive(id, buffer) {
                 Ok(Some(datagram)) => datagram,
+                Ok(None) if round == 0 => return self.requests.empty_errors(id, buffer),
                 Ok(None) => return,
                 // nobody answers there: what the network said is taken, the reply may still come
                 Err(_) => continue,
@@ -123,6 +124,6 @@ fn received(datagram: &Datagram<'_>) -> Stamp {
     Stamp { at: datagram.received, by, error: Secs::ZERO }
 }
 
-const fn kernel_stamp(at: Timestamp) -> Stamp {
+pub(super) const fn kernel_stamp(at: Timestamp) -> Stamp {
     Stamp { at, by: Stamper::Kernel, error: Secs::ZERO }
 }

@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
+use super::incoming::kernel_stamp;
 use super::watching::accepted_now;
-use super::{Daemon, LOOKUPS, Log};
+use super::{BUFFER, Daemon, LOOKUPS, Log};
 use crate::engine::association::{Port, Stamp, Stamper, Token};
 use crate::engine::clock::ClockCommand;
 use crate::engine::daemon::{self as engine, Action, Input, Level, Lookup, NameId};
@@ -49,7 +50,9 @@ impl Daemon {
     ) {
         match self.requests.send((source, token), to, bytes, port, &self.server) {
             Ok(at) => {
-                let at = Stamp { at, by: Stamper::Daemon, error: Secs::ZERO };
+                let left = self.requests.left(source, &mut [0; BUFFER]);
+                let at = left
+                    .map_or(Stamp { at, by: Stamper::Daemon, error: Secs::ZERO }, |(_, at)| kernel_stamp(at));
                 self.hand(Input::Sent { source, token, at });
             }
             Err(error) => {
