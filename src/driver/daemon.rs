@@ -105,6 +105,8 @@ pub struct Daemon {
     /// `shutdown` was asked for.
     told: bool,
     drift_file: Option<PathBuf>,
+    /// The drift file from when the clock is taken on.
+    later_drift_file: Option<PathBuf>,
     drift_text: fn(f64, f64) -> String,
     /// `dumpdir`.
     dumps: Option<PathBuf>,
@@ -155,6 +157,7 @@ impl Daemon {
             filed: Vec::new(),
             told: false,
             drift_file: None,
+            later_drift_file: None,
             drift_text: chrony_drift,
             dumps: None,
             leap_source: None,

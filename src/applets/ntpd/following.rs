@@ -111,9 +111,13 @@ pub(super) fn daemon(prepared: Prepared<'_>, server: Server) -> Result<Daemon, F
     let engine = Engine::new(clock::both(), setup);
     let served_precision = engine.precision();
     let mut daemon = Daemon::new(engine, server, control, Asking::default())?;
-    if let Some((file, _)) = config.driftfile.as_ref().filter(|_| controls) {
-        daemon.set_drift_file(absolute(file));
-        daemon.set_drift_text(drift_text);
+    daemon.set_drift_text(drift_text);
+    if let Some((file, _)) = &config.driftfile {
+        // the frequency of a clock that runs at whatever rate it was left with is not that of the machine
+        match controls {
+            true => daemon.set_drift_file(absolute(file)),
+            false => daemon.set_later_drift_file(absolute(file)),
+        }
     }
     if let Some(path) = &config.words.leapseclist {
         let unchecked = ntp.leapfile_unchecked;

@@ -1,7 +1,7 @@
 //! The part of the loop that makes it an ntpd: control messages answered, events logged, a slew handed to the kernel.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::watching::look;
 use super::{Daemon, Log};
@@ -26,6 +26,11 @@ impl Daemon {
     /// Writes the drift file in another form: frequency (> 0: the clock gains) and bound on its error, ppm.
     pub fn set_drift_text(&mut self, text: fn(f64, f64) -> String) {
         self.drift_text = text;
+    }
+
+    /// Keeps this drift file as soon as it is told to set the clock (`enable ntp`).
+    pub fn set_later_drift_file(&mut self, path: PathBuf) {
+        self.later_drift_file = Some(path);
     }
 
     /// Answers control messages (mode 6) on the server's sockets.
@@ -174,6 +179,7 @@ impl Daemon {
         }
         let setting = kernel_setting().unwrap_or(self.granted);
         (self.control, self.granted, self.refused) = (Some(control), setting, false);
+        self.drift_file = self.later_drift_file.take().or(self.drift_file.take());
         self.watch = look().map(Watch::new);
         self.engine.take_clock(clock::both(), setting);
         self.engine.set_max_change(panic.map(|panic| (panic, 0, 0)));

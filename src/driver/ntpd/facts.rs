@@ -121,6 +121,7 @@ impl State {
             (false, true) => *b"DOWN",
             (false, false) => *b"INIT",
         };
+        let left = engine.timeline().remaining(now.clock);
         let (refid, reference) = match (keeper, local) {
             (Keeper::Nobody, _) => (RefId::from_ascii(quiet()), NtpTimestamp::ZERO),
             (_, Some(clock)) => (
@@ -138,8 +139,8 @@ impl State {
                 let since = (now.clock - self.local_poll(&clock, now)).as_secs_f64();
                 DRIVER_DISPERSION.get() + since * self.growth + 0.001
             }
-            // ntpd never claims less than its own increment
-            _ => tracking.root_dispersion.max(0.001),
+            // ntpd never claims less than its own increment; what the clock lacks is an error of it
+            _ => tracking.root_dispersion.max(0.001) + left.abs(),
         };
         let (jitter, poll) = self.of_system_peer(engine, now);
         let peer_id = match keeper {
@@ -179,7 +180,7 @@ impl State {
                 _ => interval(3),
             },
             min_time_constant: interval(3),
-            offset: secs(tracking.last_offset),
+            offset: secs(lacking(tracking.last_offset, left)),
             frequency: Frequency::new(engine.frequency()).unwrap_or(Frequency::ZERO),
             system_jitter: if keeper == Keeper::Nobody { Secs::ZERO } else { jitter },
             clock_jitter: secs(tracking.rms_offset.max(self.precision_secs())),
@@ -406,6 +407,12 @@ impl State {
     }
 }
 
+/// What the clock lacks: the offset of the last update (s), or what is left of it and of earlier ones, if that is more: all
+/// of it where nobody sets the clock (`disable ntp`).
+const fn lacking(last: f64, left: f64) -> f64 {
+    if left.abs() > last.abs() { left } else { last }
+}
+
 /// Chrony's verdict in ntpd's words.
 const fn selection(status: Status) -> Selection {
     match status {
@@ -577,5 +584,17 @@ pub fn socket_name(address: &SocketAddr) -> &'static str {
         (true, true) => "v4wildcard",
         (true, false) => "v6wildcard",
         (false, _) => "address",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_nobody_sets_lacks_what_is_left() {
+        assert!((lacking(0.06, 0.05) - 0.06).abs() < 1e-12);
+        assert!((lacking(-7e-8, 0.14) - 0.14).abs() < 1e-12);
+        assert!((lacking(1e-5, -0.14) + 0.14).abs() < 1e-12);
     }
 }
