@@ -361,19 +361,23 @@ const SO_SELECT_ERR_QUEUE: i32 = 45;
 /// # Errors
 /// `socket` or `connect`: there is no route (ENETUNREACH …), or the family is missing.
 pub fn route_to(to: SocketAddr) -> Result<IpAddr, SysError> {
-    let probe = route_probe(to)?;
+    let probe = route_probe(to, true)?;
     let local = probe.local_addr().map_err(|e| SysError::from_io("getsockname", "", &e))?;
     Ok(local.as_socket().map_or(Family::of(to.ip()).any(), |a| a.ip()))
 }
 
 /// Whether there is a route to an address; nothing is sent.
 pub fn has_route(to: SocketAddr) -> bool {
-    route_probe(to).is_ok()
+    route_probe(to, false).is_ok()
 }
 
-fn route_probe(to: SocketAddr) -> Result<Socket, SysError> {
+/// `broadcasts`: an address that is a subnet's broadcast address will do, too.
+fn route_probe(to: SocketAddr, broadcasts: bool) -> Result<Socket, SysError> {
     let probe = Socket::new_raw(Family::of(to.ip()).domain(), Type::DGRAM, Some(Protocol::UDP))
         .map_err(|e| SysError::from_io("socket", "", &e))?;
+    if broadcasts {
+        probe.set_broadcast(true).map_err(|e| SysError::from_io("setsockopt", "", &e))?;
+    }
     probe.connect(&SockAddr::from(to)).map_err(|e| SysError::from_io("connect", to.to_string(), &e))?;
     Ok(probe)
 }

@@ -98,4 +98,49 @@ fn the_classic_ntpd_hears_us() {
     });
     let text = association(&client, &server.ip4());
     assert!(heard && text.contains("keyid=1") && value(&text, "offset").abs() < 4.0, "{text}");
+    // and counts them
+    let own = association(&server, TO);
+    assert!(own.contains("hmode=5") && own.contains("refid=BCST"), "{own}");
+    let id = own.split("associd=").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap_or_default();
+    let counted =
+        server.run(Package::Ntp428.program("ntpq"), &["-c", &format!("pstats {id}"), "127.0.0.1"]).out;
+    let sent =
+        counted.lines().find_map(|line| line.strip_prefix("packets sent:")?.trim().parse::<u32>().ok());
+    assert!(sent.is_some_and(|sent| (1..20).contains(&sent)), "{counted}");
+}
+
+/// What the classic ntpq shows of the broadcasts of a host's ntpd, without identifiers, precision, TTL and its own address.
+fn listed(host: &Host) -> Vec<String> {
+    let ntpq = Package::Ntp428.program("ntpq");
+    let ask = |words: &[&str]| host.run(&ntpq, &[words, &["127.0.0.1"]].concat()).out;
+    let rows = [ask(&["-pn"]), ask(&["-nc", "lopeers"])].concat();
+    let rows =
+        rows.lines().filter(|line| line.starts_with(" 10.77.0.255 ") || line.starts_with(" 224.0.1.1 "));
+    // the column of the local address is as wide as before
+    let own = format!("{:16}", host.ip4());
+    let mut all: Vec<String> = rows.map(|row| row.replace(&own, &format!("{:16}", "OWN"))).collect();
+    let list = ask(&["-c", "associations"]);
+    let of_broadcasts = list.lines().filter(|line| line.contains(" c811 ") || line.contains(" 8811 "));
+    all.extend(of_broadcasts.map(|line| line.split_whitespace().skip(2).collect::<Vec<_>>().join(" ")));
+    for address in [TO, GROUP] {
+        let text = association(host, address).replace(&format!("dstadr={},", host.ip4()), "dstadr=OWN,");
+        let words = text.split_whitespace();
+        let fixed =
+            |word: &&str| !["associd=", "precision=", "ttl="].iter().any(|name| word.starts_with(name));
+        all.push(words.filter(fixed).collect::<Vec<_>>().join(" "));
+    }
+    all
+}
+
+/// Where the time is broadcast to is an association that ntpq lists, with the classic ntpd's values.
+#[test]
+fn broadcasts_are_listed_as_those_of_the_classic_ntpd() {
+    let Some(lab) = Lab::open(&[Package::Ntp428]) else { return };
+    let (host, other) = (prepared(&lab), prepared(&lab));
+    let lines = format!("broadcast {TO} key 1 minpoll 4\nbroadcast {GROUP} minpoll 5\n");
+    let Some(_ours) = ours(&host, &format!("server 127.127.1.0\n{lines}")) else { return };
+    let _classic = Daemon::start(&other, Kind::Ntpd428, &Setup { lines, ..Setup::default() });
+    let same =
+        wait_until(Duration::from_secs(20), || listed(&other).len() == 8 && listed(&host) == listed(&other));
+    assert!(same, "{:#?}\n{:#?}", listed(&host), listed(&other));
 }

@@ -147,6 +147,7 @@ pub(super) fn daemon(prepared: Prepared<'_>, server: Server) -> Result<Daemon, F
             .filter(|(source, _)| source.kind == Kind::Pool)
             .map(|(source, _)| source.clone())
             .collect(),
+        broadcasts: config.broadcasts.clone(),
         variables: ntp.variables.clone(),
         broadcast_delay: ntp.broadcast_delay,
         precision: served_precision,

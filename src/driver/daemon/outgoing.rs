@@ -24,7 +24,10 @@ impl Daemon {
                 }
                 Action::Broadcast { to, bytes } => {
                     // who is not there does not miss it
-                    let _ = self.server.send(&bytes, to);
+                    let sent = self.server.send(&bytes, to).is_ok();
+                    if let Some(informant) = self.informant.as_mut().filter(|_| sent) {
+                        informant.broadcast(to, clock::mono());
+                    }
                 }
                 Action::Close(source) => {
                     self.requests.close(source);

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
+use super::broadcast::Outlet;
 use super::facts::{View, bounds};
 use super::informant::{House, version_line};
 use super::wishes::Wish;
@@ -232,6 +233,7 @@ impl View<'_, '_> {
                 track.reset(counters.sent.into(), counters.received.into());
             }
         }
+        self.state.outlets.iter_mut().for_each(Outlet::reset);
         self.state.local_reset = self.state.local_polls(self.house.now.mono);
     }
 

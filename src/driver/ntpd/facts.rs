@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::broadcast::Outlet;
 use super::informant::{House, State};
 use super::track::Track;
 use crate::config::ntp_model::{LocalClock, Mru};
@@ -198,7 +199,8 @@ impl State {
         let followed = engine.sources().filter_map(|(id, _)| self.association_of(engine, id, now));
         let pools = self.pools.iter().map(|(id, pool, events)| self.prototype(*id, pool, *events));
         let local = self.local.iter().map(|clock| self.local_association(clock, engine, now));
-        let mut all: Vec<Association> = followed.chain(pools).chain(local).collect();
+        let outlets = self.outlets.iter().map(|outlet| self.outlet(outlet, now));
+        let mut all: Vec<Association> = followed.chain(pools).chain(local).chain(outlets).collect();
         all.sort_by_key(|association| association.id);
         all
     }
@@ -303,7 +305,7 @@ impl State {
     }
 
     /// An association that nothing came from.
-    fn silent(&self, id: AssocId, address: SocketAddr, events: Events) -> Association {
+    pub(super) fn silent(&self, id: AssocId, address: SocketAddr, events: Events) -> Association {
         Association {
             id,
             flags: AssociationFlags { configured: true, ..AssociationFlags::default() },
@@ -471,6 +473,10 @@ impl View<'_, '_> {
         );
         let mut all =
             Statistics { uptime: self.state.uptime(self.house.now.mono), keys: self.state.keys, ..counted };
+        for sent in self.state.outlets.iter().map(Outlet::sent) {
+            all.timer_sent += sent;
+            all.io_sent += sent;
+        }
         for (_, source) in self.house.engine.sources() {
             let counters = source.association.facts().counters;
             let (sent, received) = (u64::from(counters.sent), u64::from(counters.received));
@@ -561,6 +567,8 @@ impl Facts for View<'_, '_> {
             self.state.local_events.seen();
         } else if let Some((.., events)) = self.state.pools.iter_mut().find(|(id, ..)| *id == association) {
             events.seen();
+        } else if let Some(outlet) = self.state.outlets.iter_mut().find(|outlet| outlet.id == association) {
+            outlet.events.seen();
         }
     }
 

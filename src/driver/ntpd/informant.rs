@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use super::broadcast::Outlet;
 use super::configure::Saving;
 use super::facts::View;
 use super::gate::Gate;
@@ -10,6 +11,7 @@ use super::statistics::{self, Statistics};
 use super::track::{self, Track, event};
 use super::wishes::{Wish, Zeroes};
 use crate::auth::KeyRing;
+use crate::config::model::Broadcast;
 use crate::config::ntp_model::{LocalClock, Ntp};
 use crate::control::mode6::facts::{Events, Identity, Variable};
 use crate::control::mode6::{Answerer, Caller, ControlKeys, system_status};
@@ -65,6 +67,8 @@ pub struct Setup {
     pub orphan: bool,
     /// `pool` lines.
     pub pools: Vec<Source>,
+    /// `broadcast` lines.
+    pub broadcasts: Vec<Broadcast>,
     /// Variables of `setvar`: name, value, whether it is in the default list.
     pub variables: Vec<(String, String, bool)>,
     /// `broadcastdelay`, s.
@@ -140,6 +144,7 @@ pub(super) struct State {
     pub(super) local_events: Events,
     local_keeps: bool,
     pub(super) pools: Vec<(AssocId, Source, Events)>,
+    pub(super) outlets: Vec<Outlet>,
     pub(super) ids: BTreeMap<SourceId, AssocId>,
     pub(super) tracks: BTreeMap<SourceId, Track>,
     pub(super) events: Events,
@@ -205,6 +210,7 @@ impl Informant {
             local_events: Events::default(),
             local_keeps: false,
             pools: setup.pools.into_iter().map(|pool| (AssocId::SYSTEM, pool, Events::default())).collect(),
+            outlets: setup.broadcasts.into_iter().map(|line| Outlet::new(line, now)).collect(),
             ids: BTreeMap::new(),
             tracks: BTreeMap::new(),
             events,
@@ -267,6 +273,10 @@ impl Informant {
             self.state.files.drain(..).for_each(|(name, on)| statistics.enable(&name, on));
         }
         replies
+    }
+
+    pub(super) fn outlets(&mut self) -> &mut [Outlet] {
+        &mut self.state.outlets
     }
 
     /// What lines from afar want of the loop.
@@ -430,6 +440,7 @@ impl State {
             self.next_id = self.next_id.wrapping_add(1).max(1);
             let taken = self.ids.values().any(|other| *other == id)
                 || self.pools.iter().any(|(other, ..)| *other == id)
+                || self.outlets.iter().any(|outlet| outlet.id == id)
                 || self.local_id == id;
             if !taken {
                 return id;
@@ -463,6 +474,10 @@ impl State {
                 self.local_id = self.fresh_id();
                 track::note(&mut self.local_events, event::MOBILIZE);
                 track::note(&mut self.local_events, event::REACHABLE);
+            }
+            for place in 0..self.outlets.len() {
+                let fresh = self.fresh_id();
+                self.outlets.get_mut(place).into_iter().for_each(|outlet| outlet.begin(fresh));
             }
         }
     }

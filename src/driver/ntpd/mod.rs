@@ -1,5 +1,6 @@
 //! What makes a daemon an ntpd: the gate before the server's answers, and what is told to ntpq. Both are parts of `driver::daemon`.
 
+mod broadcast;
 mod configure;
 mod facts;
 mod gate;

@@ -71,6 +71,7 @@ fn reception(conf: &'static str) -> Reception {
         local_clock: ntp.local_clock,
         orphan: ntp.tos.orphan.is_some(),
         pools: Vec::new(),
+        broadcasts: Vec::new(),
         variables: vec![("own".to_owned(), "1".to_owned(), false)],
         broadcast_delay: 0.0,
         precision: LogInterval::from_log2(-24),
