@@ -19,6 +19,8 @@ mod keys;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv6Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -218,10 +220,36 @@ impl std::ops::Deref for MacBytes {
     }
 }
 
+/// What was done with the keys of a ring and of its copies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Uses {
+    /// Keys that were looked for.
+    pub lookups: u64,
+    /// Those that were not there.
+    pub not_found: u64,
+    /// MACs that were made.
+    pub signed: u64,
+    /// MACs that were checked, believed or not.
+    pub verified: u64,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    lookups: AtomicU64,
+    not_found: AtomicU64,
+    signed: AtomicU64,
+    verified: AtomicU64,
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
 /// The keys of a key file by number.
 #[derive(Debug, Clone, Default)]
 pub struct KeyRing {
     keys: BTreeMap<KeyId, Key>,
+    tally: Arc<Tally>,
 }
 
 impl KeyRing {
@@ -237,6 +265,23 @@ impl KeyRing {
     /// Keeps only the keys for which `trusted` says so (`trustedkey`).
     pub fn retain(&mut self, mut trusted: impl FnMut(KeyId) -> bool) {
         self.keys.retain(|id, _| trusted(*id));
+    }
+
+    /// What was done with this ring and its copies.
+    pub fn uses(&self) -> Uses {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Tally { lookups, not_found, signed, verified } = &*self.tally;
+        Uses {
+            lookups: read(lookups),
+            not_found: read(not_found),
+            signed: read(signed),
+            verified: read(verified),
+        }
+    }
+
+    /// Goes on counting where a ring that this one replaces ended.
+    pub fn count_with(&mut self, replaced: &Self) {
+        self.tally = Arc::clone(&replaced.tally);
     }
 
     /// What chronyd says of the key that a new source wants; 0 is none.
@@ -273,7 +318,17 @@ impl KeyRing {
     /// # Errors
     /// [`AuthError::UnknownKey`].
     pub fn sign(&self, id: KeyId, covered: &[u8], length: DigestLength) -> Result<MacBytes, AuthError> {
-        let key = self.get(id).ok_or(AuthError::UnknownKey(id))?;
+        let mac = self.compute(id, covered, length)?;
+        count(&self.tally.signed);
+        Ok(mac)
+    }
+
+    fn compute(&self, id: KeyId, covered: &[u8], length: DigestLength) -> Result<MacBytes, AuthError> {
+        count(&self.tally.lookups);
+        let key = self.get(id).ok_or_else(|| {
+            count(&self.tally.not_found);
+            AuthError::UnknownKey(id)
+        })?;
         let digest = digest::compute(key.algorithm, &key.secret, covered);
         let mut mac = MacBytes { bytes: [0; crate::wire::ext::MAX_MAC], len: 4 };
         let sent = digest.as_bytes().iter().take(length.limit());
@@ -289,7 +344,8 @@ impl KeyRing {
     /// # Errors
     /// [`AuthError::UnknownKey`], [`AuthError::DigestLength`], [`AuthError::BadDigest`].
     pub fn verify(&self, covered: &[u8], mac: Mac<'_>, length: DigestLength) -> Result<KeyId, AuthError> {
-        let expected = self.sign(mac.key, covered, length)?;
+        let expected = self.compute(mac.key, covered, length)?;
+        count(&self.tally.verified);
         let expected = expected.get(4..).unwrap_or_default();
         if expected.len() != mac.digest.len() {
             return Err(AuthError::DigestLength { want: expected.len(), got: mac.digest.len() });

@@ -306,3 +306,19 @@ fn chrony_text_reads_back_the_same() {
     };
     assert_eq!(keys(&again), keys(&ring));
 }
+
+#[test]
+fn a_ring_and_its_copies_count_together() {
+    let (ring, _) = KeyRing::parse(b"1 M one\n2 M two\n", Dialect::Ntp);
+    let (copy, none) = (ring.clone(), KeyId::new(9));
+    let mac = copy.sign(KeyId::new(1), b"text", DigestLength::CutTo20).unwrap();
+    let sent = Mac { key: KeyId::new(1), digest: &mac[4..] };
+    ring.verify(b"text", sent, DigestLength::CutTo20).unwrap();
+    ring.verify(b"other", sent, DigestLength::CutTo20).unwrap_err();
+    ring.sign(none, b"text", DigestLength::CutTo20).unwrap_err();
+    let uses = Uses { lookups: 4, not_found: 1, signed: 1, verified: 2 };
+    assert_eq!((ring.uses(), copy.uses()), (uses, uses));
+    let (mut renewed, _) = KeyRing::parse(b"1 M one\n", Dialect::Ntp);
+    renewed.count_with(&ring);
+    assert_eq!(renewed.uses(), uses);
+}

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::broadcast::Outlet;
 use super::informant::{House, State};
 use super::track::Track;
+use crate::auth::Uses;
 use crate::config::ntp_model::{LocalClock, Mru};
 use crate::control::mode6::Facts;
 use crate::control::mode6::facts::{
@@ -473,6 +474,9 @@ impl View<'_, '_> {
         );
         let mut all =
             Statistics { uptime: self.state.uptime(self.house.now.mono), keys: self.state.keys, ..counted };
+        let Uses { lookups, not_found, signed, verified } = self.state.uses;
+        (all.key_lookups, all.keys_not_found) = (lookups, not_found);
+        (all.encryptions, all.decryptions) = (signed, verified);
         for sent in self.state.outlets.iter().map(Outlet::sent) {
             all.timer_sent += sent;
             all.io_sent += sent;

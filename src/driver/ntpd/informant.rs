@@ -10,7 +10,7 @@ use super::gate::Gate;
 use super::statistics::{self, Statistics};
 use super::track::{self, Track, event};
 use super::wishes::{Wish, Zeroes};
-use crate::auth::KeyRing;
+use crate::auth::{KeyRing, Uses};
 use crate::config::model::Broadcast;
 use crate::config::ntp_model::{LocalClock, Ntp};
 use crate::control::mode6::facts::{Events, Identity, Variable};
@@ -149,6 +149,8 @@ pub(super) struct State {
     pub(super) tracks: BTreeMap<SourceId, Track>,
     pub(super) events: Events,
     pub(super) keys: u64,
+    /// What was done with them.
+    pub(super) uses: Uses,
     pub(super) precision: LogInterval,
     pub(super) growth: f64,
     pub(super) broadcast_delay: Secs,
@@ -215,6 +217,7 @@ impl Informant {
             tracks: BTreeMap::new(),
             events,
             keys: u64::try_from(setup.all_keys.len()).unwrap_or(0),
+            uses: Uses::default(),
             precision: setup.precision,
             growth: setup.growth,
             broadcast_delay: Secs::new(setup.broadcast_delay).unwrap_or(Secs::ZERO),
@@ -267,6 +270,7 @@ impl Informant {
             Caller { from: message.from, at: message.received, now: house.now.mono, may: message.may };
         let keys = ControlKeys { ring: &self.keys, control: self.control_key };
         self.state.adopt(house.engine, house.now.mono);
+        self.state.uses = self.keys.uses();
         let mut view = View { state: &mut self.state, house };
         let replies = self.answerer.answer(message.bytes, &caller, keys, &mut view);
         if let Some(statistics) = &mut self.statistics {
@@ -293,6 +297,7 @@ impl Informant {
     /// The keys of a key file that was read; answers with those of them that are trusted.
     pub fn renew_keys(&mut self, keys: KeyRing) -> KeyRing {
         self.all_keys = keys;
+        self.all_keys.count_with(&self.keys);
         self.state.keys = u64::try_from(self.all_keys.len()).unwrap_or(0);
         self.trusted()
     }
