@@ -123,7 +123,8 @@ impl State {
             (false, true) => *b"DOWN",
             (false, false) => *b"INIT",
         };
-        let left = engine.timeline().remaining(now.clock);
+        // as of the last update: the original's offset does not move in between either
+        let left = engine.timeline().remaining(tracking.time.unwrap_or(now.clock));
         let (refid, reference) = match (keeper, local) {
             (Keeper::Nobody, _) => (RefId::from_ascii(quiet()), NtpTimestamp::ZERO),
             (_, Some(clock)) => (
