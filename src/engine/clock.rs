@@ -136,10 +136,11 @@ impl Clock {
         self.slew_end
     }
 
-    /// How fast the clock gains, s/s, with none of our corrections: where it is not ours to set, with those of somebody else.
+    /// How fast the clock gains, s/s, with none of our corrections: where it is not ours to set, with those of somebody else. Within
+    /// the bounds of any rate ([`Limits::bound`]), also where both together exceed them.
     pub fn frequency(&self) -> f64 {
         let theirs = if self.observed { self.timeline.setting().rate() } else { 0.0 };
-        theirs - self.timeline.line().rate
+        self.limits.bound(theirs - self.timeline.line().rate)
     }
 
     /// The rate of the estimate, s/s, for a clock of this [`Self::frequency`].

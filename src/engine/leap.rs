@@ -64,7 +64,7 @@ impl LeapTable {
         let mut expires = None;
         for line in text.lines() {
             if let Some(rest) = line.strip_prefix("#@") {
-                expires = Some(rest.trim().parse::<i64>().ok()? - NTP_TO_UNIX);
+                expires = Some(rest.trim().parse::<i64>().ok()?.checked_sub(NTP_TO_UNIX)?);
             }
             if !line.split('#').next().unwrap_or_default().trim().is_empty() {
                 entries.push(row(line)?);
