@@ -254,7 +254,11 @@ impl Story {
                     self.handle(Input::Timer);
                 }
             }
-            _ => self.engine.set_leap_table(None),
+            _ => match (arg >> 3) & 3 {
+                0 => self.engine.leave_clock(self.now),
+                1 => self.engine.take_clock(self.now, self.setting),
+                _ => self.engine.set_leap_table(None),
+            },
         }
     }
 
