@@ -109,7 +109,8 @@ fn the_classic_ntpd_hears_us() {
     assert!(sent.is_some_and(|sent| (1..20).contains(&sent)), "{counted}");
 }
 
-/// What the classic ntpq shows of the broadcasts of a host's ntpd, without identifiers, precision, TTL and its own address.
+/// What the classic ntpq shows of the broadcasts of a host's ntpd, without identifiers, precision, TTL, its own address,
+/// and what changes with each packet that is sent.
 fn listed(host: &Host) -> Vec<String> {
     let ntpq = Package::Ntp428.program("ntpq");
     let ask = |words: &[&str]| host.run(&ntpq, &[words, &["127.0.0.1"]].concat()).out;
@@ -125,8 +126,8 @@ fn listed(host: &Host) -> Vec<String> {
     for address in [TO, GROUP] {
         let text = association(host, address).replace(&format!("dstadr={},", host.ip4()), "dstadr=OWN,");
         let words = text.split_whitespace();
-        let fixed =
-            |word: &&str| !["associd=", "precision=", "ttl="].iter().any(|name| word.starts_with(name));
+        let varying = ["associd=", "precision=", "ttl=", "headway=", "xleave="];
+        let fixed = |word: &&str| !varying.iter().any(|name| word.starts_with(name));
         all.push(words.filter(fixed).collect::<Vec<_>>().join(" "));
     }
     all
