@@ -10,6 +10,8 @@ use std::ptr;
 const LARGE: usize = 16 << 10;
 /// The smallest page that Linux has.
 const PAGE: usize = 4096;
+/// What is left of the free part of the stack: more than the calls take that give the rest back.
+const STACK_MARGIN: usize = 16 << 10;
 
 /// The allocator of the binary: that of the C library, but a large block is mapped by itself.
 ///
@@ -86,25 +88,50 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-/// Gives back what only the start needed: free pages of the heap, and the pages of the program and its libraries, of which those that
-/// are used come back from the page cache with the next access. Afterwards what is resident is what the daemon works with.
+/// Gives back what only the start needed: free pages of the heap, of the stack below what is in use, and the pages of the program and
+/// its libraries, of which those that are used come back from the page cache with the next access. Afterwards what is resident is what
+/// the daemon works with.
 ///
 /// Nothing changes but that: only mappings of files are touched of which no page was ever written in this process (the kernel counts
-/// none as anonymous) and none can be. Where memory is locked (`lock_all`) the kernel refuses and it stays. Takes half a millisecond;
-/// not being able to is no harm, hence no result.
+/// none as anonymous) and none can be; the stack is that of the first thread, and only when it is that which calls. Where memory is
+/// locked (`lock_all`) the kernel refuses and it stays. Takes half a millisecond; not being able to is no harm, hence no result.
 pub fn give_back() {
-    let unwritten = std::fs::read_to_string("/proc/self/smaps").map(|text| unwritten(&text));
+    let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap_or_default();
+    let here = ptr::from_ref(&smaps).addr();
+    // SAFETY: a number.
+    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(0);
+    let mut free = unwritten(&smaps);
+    free.extend(unused_stack(&smaps, here, page));
+    drop(smaps);
     #[cfg(target_env = "gnu")]
     // SAFETY: a number.
     unsafe {
         libc::malloc_trim(0);
     }
-    for range in unwritten.unwrap_or_default() {
-        // SAFETY: a private mapping of a file without a page of our own: each page reads the same afterwards.
+    for range in free {
+        // SAFETY: a private mapping of a file without a page of our own: each page reads the same afterwards. Or stack so far below
+        // this function's frame that nothing is there: what the calls from here on put there, they put there anew.
         unsafe {
             libc::madvise(ptr::with_exposed_provenance_mut(range.start), range.len(), libc::MADV_DONTNEED)
         };
     }
+}
+
+/// The range `55d0c0a00000-55d0c0b00000` of a line of /proc/PID/smaps.
+fn addresses(range: &str) -> Option<Range<usize>> {
+    let address = |hex: &str| usize::from_str_radix(hex, 16).ok();
+    let (start, end) = range.split_once('-')?;
+    Some(address(start)?..address(end)?)
+}
+
+/// The pages of the first thread's stack that are free when `here` is an address in the youngest frame of whoever asks; `None` when
+/// that is the stack of another thread.
+fn unused_stack(smaps: &str, here: usize, page: usize) -> Option<Range<usize>> {
+    let line = smaps.lines().find(|line| line.ends_with(" [stack]"))?;
+    let stack = addresses(line.split_ascii_whitespace().next()?)?;
+    let end = here.checked_sub(STACK_MARGIN)?;
+    let end = end - end.checked_rem(page)?;
+    (stack.contains(&here) && stack.contains(&end)).then_some(stack.start..end)
 }
 
 /// The mappings of /proc/PID/smaps that are private, of a file, not writable, and without a page that was written.
@@ -120,9 +147,7 @@ fn unwritten(smaps: &str) -> Vec<Range<usize>> {
             // 55d0c0a00000-55d0c0b00000 r-xp 00001000 fe:00 1234 /usr/sbin/chronyd
             (Some(range), Some("r--p" | "r-xp")) => {
                 let (_offset, _device, inode) = (words.next(), words.next(), words.next());
-                let address = |hex: &str| usize::from_str_radix(hex, 16).ok();
-                let ends = range.split_once('-').and_then(|(a, b)| address(a).zip(address(b)));
-                candidate = ends.filter(|_| inode.is_some_and(|inode| inode != "0")).map(|(a, b)| a..b);
+                candidate = addresses(range).filter(|_| inode.is_some_and(|inode| inode != "0"));
             }
             (Some(word), _) if !word.ends_with(':') => candidate = None,
             _ => {}
@@ -160,6 +185,22 @@ Anonymous:             0 kB
 ";
         assert_eq!(unwritten(text), [0x1000..0x3000, 0x3000..0x5000]);
         assert_eq!(unwritten("Anonymous: 0 kB\n"), []);
+    }
+
+    #[test]
+    fn the_stack_is_free_below_whoever_asks() {
+        let text = "\
+7fff00000000-7fff00021000 rw-p 00000000 00:00 0                          [stack]
+Anonymous:            68 kB
+7fff00030000-7fff00032000 r-xp 00000000 00:00 0                          [vdso]
+";
+        assert_eq!(unused_stack(text, 0x7fff_0001_f123, 4096), Some(0x7fff_0000_0000..0x7fff_0001_b000));
+        assert_eq!(unused_stack(text, 0x7fff_0001_f123, 65536), Some(0x7fff_0000_0000..0x7fff_0001_0000));
+        // nothing is left below, another thread's stack, no such line
+        assert_eq!(unused_stack(text, 0x7fff_0000_3fff, 4096), None);
+        assert_eq!(unused_stack(text, 0x7ffe_0001_f123, 4096), None);
+        assert_eq!(unused_stack(text, 0x7fff_0002_1000, 4096), None);
+        assert_eq!(unused_stack("", 0x7fff_0001_f123, 4096), None);
     }
 
     #[test]
