@@ -38,6 +38,8 @@ struct Measured {
     offset: f64,
     /// Half the round trip, half the root delay, and both dispersions.
     distance: f64,
+    /// The packet tests `123 567 ABCD`.
+    tests: String,
     good: bool,
 }
 
@@ -54,6 +56,7 @@ fn measured(host: &Host, address: &str) -> Vec<Measured> {
         all.push(Measured {
             offset: number(11),
             distance: number(12) / 2.0 + number(13) + number(14) / 2.0 + number(15),
+            tests: words[5..8].join(" "),
             good: words[5..8] == ["111", "111", "1111"],
         });
     }
@@ -68,7 +71,8 @@ fn check(host: &Host, process: &Process, address: &str, what: &str, least: usize
     let measured = measured(host, address);
     let good: Vec<&Measured> = measured.iter().filter(|m| m.good).collect();
     let log = process.err();
-    assert!(good.len() >= least, "{what}: {} good of {}\n{log}", good.len(), measured.len());
+    let tests: Vec<&str> = measured.iter().map(|m| m.tests.as_str()).collect();
+    assert!(good.len() >= least, "{what}: {} good of {}: {tests:?}\n{log}", good.len(), measured.len());
     for m in &good {
         // the root distance does not know how late a server on a busy machine took its time stamps
         assert!(m.offset.abs() <= m.distance + LATE, "{what}: {:e} s, distance {:e} s", m.offset, m.distance);
