@@ -67,14 +67,11 @@ impl Exact {
     #[must_use]
     pub fn plus(self, secs: f64) -> Self {
         let nanos = secs * 1e9 + self.part;
-        match TimeDelta::from_secs_f64(nanos.round() / 1e9) {
-            Some(_) if nanos.is_finite() => {
-                let whole = nanos.round();
-                let delta = TimeDelta::from_secs_f64(whole * 1e-9).unwrap_or_default();
-                // the conversion by way of seconds may miss by a ns beyond 2⁵³ ns; what it missed goes into the part
-                let part = nanos - to_float(delta.as_nanos());
-                Self { nanos: self.nanos.saturating_add(delta.as_nanos()), part }
-            }
+        match TimeDelta::from_nanos_f64(nanos) {
+            Some(delta) if nanos.is_finite() => Self {
+                nanos: self.nanos.saturating_add(delta.as_nanos()),
+                part: nanos - to_float(delta.as_nanos()),
+            },
             _ => self,
         }
     }

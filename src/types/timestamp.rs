@@ -125,8 +125,16 @@ impl TimeDelta {
 
     /// From seconds, to the nearest ns, saturating; `None` for NaN.
     pub fn from_secs_f64(secs: f64) -> Option<Self> {
-        // a float-to-integer cast saturates
-        (!secs.is_nan()).then(|| Self((secs * 1e9).round() as i64))
+        Self::from_nanos_f64(secs * 1e9)
+    }
+
+    /// From ns, to the nearest, saturating; `None` for NaN.
+    pub fn from_nanos_f64(nanos: f64) -> Option<Self> {
+        // From 2⁵² on there are no fractions. Below, this is `round` without a call (SSE2 has no such instruction); it takes the double
+        // just below a half for a half. A float-to-integer cast saturates.
+        let nearest =
+            if nanos.abs() < 4_503_599_627_370_496.0 { nanos + 0.5_f64.copysign(nanos) } else { nanos };
+        (!nanos.is_nan()).then(|| Self(nearest as i64))
     }
 
     /// ns.
@@ -275,6 +283,37 @@ mod tests {
         assert_eq!(TimeDelta::midpoint(TimeDelta::MAX, TimeDelta::MAX), TimeDelta::MAX);
         assert_eq!(TimeDelta::midpoint(TimeDelta(1), TimeDelta(2)), TimeDelta(1));
         assert_eq!(TimeDelta::midpoint(TimeDelta(-1), TimeDelta(-2)), TimeDelta(-2));
+    }
+
+    #[test]
+    fn floats_become_the_nearest_nanosecond() {
+        let big = 2f64.powi(52);
+        for x in [
+            0.0,
+            0.4,
+            0.5,
+            0.6,
+            1.5,
+            2.5,
+            1e9 + 0.5,
+            big / 2.0 + 0.5,
+            big - 0.5,
+            big,
+            big + 1.0,
+            3.0 * big,
+            1e18,
+        ] {
+            for x in [x, -x] {
+                assert_eq!(
+                    TimeDelta::from_nanos_f64(x),
+                    Some(TimeDelta::from_nanos(x.round() as i64)),
+                    "{x}"
+                );
+            }
+        }
+        assert_eq!(TimeDelta::from_nanos_f64(f64::INFINITY), Some(TimeDelta::from_nanos(i64::MAX)));
+        assert_eq!(TimeDelta::from_nanos_f64(-1e30), Some(TimeDelta::from_nanos(i64::MIN)));
+        assert_eq!(TimeDelta::from_nanos_f64(f64::NAN), None);
     }
 
     #[test]

@@ -18,6 +18,9 @@ const HALF_LN_TAU: f64 = 0.918_938_533_204_672_7;
 /// The evidence of a sample never falls below that of a Gaussian at 5 standard deviations.
 const WORST: f64 = 12.5;
 
+/// Beyond so many standard deviations the normal density and its tail are nothing beside what [`Truncated`] computes (8e-23).
+const FAR_OUT: f64 = 10.0;
+
 /// One shape: an error that is uniform within ±`half_width`, weighted with exp(−`tilt` · error), then blurred by a normal error
 /// of variance `core`. A half-width of 0 is a plain Gaussian. s, s², 1/s.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -124,7 +127,9 @@ impl Truncated {
         if !(from <= 5.0 && to - from >= 1e-3) {
             return None;
         }
-        let ((low, above), (high, beyond)) = (bell_and_tail(from), bell_and_tail(to));
+        // most boxes hold the whole density with room to spare, or one end of it
+        let (low, above) = if from < -FAR_OUT { (0.0, 1.0) } else { bell_and_tail(from) };
+        let (high, beyond) = if to > FAR_OUT { (0.0, 0.0) } else { bell_and_tail(to) };
         let mass = above - beyond;
         if mass < 1e-9 {
             return None;

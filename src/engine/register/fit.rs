@@ -55,8 +55,11 @@ pub(in crate::engine) fn count(n: usize) -> f64 {
 /// Turns distances into divisors of weights: the variance is assumed to grow with the square of what exceeds the least distance,
 /// in units of the typical excess. The scale is that of the points from `start` on.
 pub(in crate::engine) fn weigh(points: &mut [Point], start: usize, precision: f64) {
-    let mut distances: Vec<f64> = points.iter().skip(start).map(|point| point.distance).collect();
-    distances.sort_unstable_by(f64::total_cmp);
+    // one after another to its place: there are 64 at most, and a general sort is ten kilobytes of code that each poll brings to the cache
+    let mut distances: Vec<f64> = Vec::with_capacity(points.len());
+    for distance in points.iter().skip(start).map(|point| point.distance) {
+        distances.insert(distances.partition_point(|other| other.total_cmp(&distance).is_lt()), distance);
+    }
     let Some(least) = distances.first().copied() else { return };
     let median = distances.get(distances.len() / 2).copied().unwrap_or(least);
     let precision = precision.max(1e-9);
