@@ -162,17 +162,14 @@ impl UdpSocket {
         let passed = options.bind.and_then(supervisor::passed);
         let bind = options.bind.filter(|_| passed.is_none());
         let socket = match passed {
-            Some(socket) => socket,
-            None => Socket::new_raw(options.family.domain(), Type::DGRAM, Some(Protocol::UDP))
-                .map_err(|e| SysError::from_io("socket", "", &e))?,
+            Some(socket) => {
+                set_flags(&socket)?;
+                socket
+            }
+            None => new_socket(options.family)?,
         };
         let (one_by_one, unstamped) = (Cell::new(false), Cell::new(false));
         let new = Self { socket, family: options.family, one_by_one, unstamped };
-        // type flags (SOCK_CLOEXEC) and ioctl(FIONBIO) are outside the portable set; a new socket has no other flags
-        fcntl(&new.socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))
-            .map_err(|e| SysError::new("fcntl", "", e))?;
-        fcntl(&new.socket, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))
-            .map_err(|e| SysError::new("fcntl", "", e))?;
         // not changeable on a socket that is bound already
         if options.family == Family::V6 && (bind.is_some() || options.bind.is_none()) {
             new.set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, "IPV6_V6ONLY", 1)?;
@@ -369,6 +366,28 @@ pub fn route_to(to: SocketAddr) -> Result<IpAddr, SysError> {
 /// Whether there is a route to an address; nothing is sent.
 pub fn has_route(to: SocketAddr) -> bool {
     route_probe(to, false).is_ok()
+}
+
+/// A socket that never blocks and that no child process gets. Its flags are part of its type where that is known (Linux).
+fn new_socket(family: Family) -> Result<Socket, SysError> {
+    let open = |kind| Socket::new_raw(family.domain(), kind, Some(Protocol::UDP));
+    match open(Type::DGRAM.nonblocking().cloexec()) {
+        // outside the portable set, as ioctl(FIONBIO) is
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            let socket = open(Type::DGRAM).map_err(|e| SysError::from_io("socket", "", &e))?;
+            set_flags(&socket)?;
+            Ok(socket)
+        }
+        opened => opened.map_err(|e| SysError::from_io("socket", "", &e)),
+    }
+}
+
+/// The same for a socket that is there already; it has no other flags.
+fn set_flags(socket: &Socket) -> Result<(), SysError> {
+    fcntl(socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(|e| SysError::new("fcntl", "", e))?;
+    fcntl(socket, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))
+        .map_err(|e| SysError::new("fcntl", "", e))?;
+    Ok(())
 }
 
 /// `broadcasts`: an address that is a subnet's broadcast address will do, too.
