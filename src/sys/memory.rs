@@ -11,7 +11,7 @@ const LARGE: usize = 16 << 10;
 /// The smallest page that Linux has.
 const PAGE: usize = 4096;
 /// What is left of the free part of the stack: more than the calls take that give the rest back.
-const STACK_MARGIN: usize = 16 << 10;
+const STACK_MARGIN: usize = 8 << 10;
 
 /// The allocator of the binary: that of the C library, but a large block is mapped by itself.
 ///
@@ -194,10 +194,10 @@ Anonymous:             0 kB
 Anonymous:            68 kB
 7fff00030000-7fff00032000 r-xp 00000000 00:00 0                          [vdso]
 ";
-        assert_eq!(unused_stack(text, 0x7fff_0001_f123, 4096), Some(0x7fff_0000_0000..0x7fff_0001_b000));
+        assert_eq!(unused_stack(text, 0x7fff_0001_f123, 4096), Some(0x7fff_0000_0000..0x7fff_0001_d000));
         assert_eq!(unused_stack(text, 0x7fff_0001_f123, 65536), Some(0x7fff_0000_0000..0x7fff_0001_0000));
         // nothing is left below, another thread's stack, no such line
-        assert_eq!(unused_stack(text, 0x7fff_0000_3fff, 4096), None);
+        assert_eq!(unused_stack(text, 0x7fff_0000_1fff, 4096), None);
         assert_eq!(unused_stack(text, 0x7ffe_0001_f123, 4096), None);
         assert_eq!(unused_stack(text, 0x7fff_0002_1000, 4096), None);
         assert_eq!(unused_stack("", 0x7fff_0001_f123, 4096), None);

@@ -28,6 +28,7 @@ use crate::auth::{Dialect, KeyRing, Problem, unreadable};
 use crate::config::chrony_conf::{self, Parsed as Configured};
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::model::{AccessRule, Config, Scope};
+use crate::driver::daemon::Daemon;
 use crate::driver::files::Disk;
 use crate::driver::lifecycle::{Begun, Fatal, Life, Opening, absolute};
 use crate::driver::server::Server;
@@ -318,6 +319,17 @@ enum Touch {
 fn serve(args: &Args, configured: &Configured, life: &mut Life) -> Result<Outcome, Fatal> {
     judge(configured, life)?;
     let config = &configured.config;
+    let mut daemon = prepare(args, config, life)?;
+    let deadline = args.timeout.map(|secs| deadline_in(TimeDelta::from_secs(i64::from(secs))));
+    let ended = initial::correct(args, config, &mut daemon, deadline, life)?;
+    life.ready()?;
+    following::run(args, config, &mut daemon, deadline, ended, life)
+}
+
+/// The whole daemon as it is configured, with the rights that it keeps. A function of its own, for what it takes of the stack is
+/// given back before the daemon runs ([`crate::sys::memory::give_back`]).
+#[inline(never)]
+fn prepare(args: &Args, config: &Config, life: &mut Life) -> Result<Box<Daemon>, Fatal> {
     let once = args.task == Task::OneShot;
     let touch = touch(args, life);
     let (user, socket) = if once { one_shot(args, config, life)? } else { settle(args, config, life)? };
@@ -344,7 +356,7 @@ fn serve(args: &Args, configured: &Configured, life: &mut Life) -> Result<Outcom
     }
     let complaints: Vec<String> =
         config.sources.iter().filter_map(|(source, _)| keys.complaint(source.key)).collect();
-    let mut daemon = following::daemon(args, config, server, keys, touch == Touch::Control, life)?;
+    let mut daemon = Box::new(following::daemon(args, config, server, keys, touch == Touch::Control, life)?);
     life.become_user(user.as_ref(), &[Capability::SysTime, Capability::NetBindService])?;
     if let Some(path) = &key_file {
         life.judge_own_access(path);
@@ -358,10 +370,7 @@ fn serve(args: &Args, configured: &Configured, life: &mut Life) -> Result<Outcom
         }
         daemon.set_commands(commands);
     }
-    let deadline = args.timeout.map(|secs| deadline_in(TimeDelta::from_secs(i64::from(secs))));
-    let ended = initial::correct(args, config, &mut daemon, deadline, life)?;
-    life.ready()?;
-    following::run(args, config, &mut daemon, deadline, ended, life)
+    Ok(daemon)
 }
 
 /// Whether the clock may be set, with the original's lines about it.
