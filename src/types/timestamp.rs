@@ -134,7 +134,7 @@ impl TimeDelta {
         // just below a half for a half. A float-to-integer cast saturates.
         let nearest =
             if nanos.abs() < 4_503_599_627_370_496.0 { nanos + 0.5_f64.copysign(nanos) } else { nanos };
-        (!nanos.is_nan()).then(|| Self(nearest as i64))
+        (!nanos.is_nan()).then_some(Self(nearest as i64))
     }
 
     /// ns.

@@ -102,11 +102,10 @@ pub(super) fn daemon(
     }
     let setting = kernel_setting().unwrap_or(KernelRate::NOMINAL);
     let hardware = hardware::open(args, config, control.as_ref(), life)?;
-    let drift = read_drift(config, life);
-    if let Some((frequency, skew, file)) = &drift {
-        let line = format!("Frequency {frequency:.3} +/- {skew:.3} ppm read from {file}");
-        life.line(Level::Info, &line);
-    } else if controls {
+    let drift_file = config.driftfile.as_ref().map(|(path, _)| path.as_str());
+    let read = drift_file.and_then(read_drift);
+    let drift = read.flatten();
+    if drift.is_none() && controls {
         life.line(Level::Info, &format!("Initial frequency {:.3} ppm", -setting.rate() * 1e6));
     }
     let knows_frequency = drift.is_some();
@@ -115,7 +114,7 @@ pub(super) fn daemon(
         settings: Settings { tempcomp: temperature_model(config)?, ..settings(args, config) },
         controlled: controls,
         setting,
-        drift: drift.map(|(frequency, skew, _)| (frequency, skew)),
+        drift,
         precision: if clockprecision > 0.0 { clockprecision } else { clock::precision() },
         serving: server.addresses().collect(),
         released: RELEASED,
@@ -164,6 +163,20 @@ pub(super) fn daemon(
     let list = words.leapseclist.as_deref().map(|path| LeapSource::List(absolute(path)));
     if let Some(source) = list.or_else(|| words.leapsectz.clone().map(LeapSource::Zone)) {
         daemon.set_leap_source(source);
+    }
+    // as in the original, said last, with the rights that the daemon keeps
+    if let (Some(read), Some(file)) = (read, drift_file) {
+        let (level, line) = match read {
+            Some((frequency, skew)) => {
+                let line = format!("Frequency {frequency:.3} +/- {skew:.3} ppm read from {file}");
+                (engine::Level::Info, line)
+            }
+            None => {
+                let line = format!("Could not read valid frequency and skew from driftfile {file}");
+                (engine::Level::Warning, line)
+            }
+        };
+        daemon.engine_mut().log(level, line);
     }
     if let Some(directory) = words.dumpdir.as_deref().filter(|_| args.task != Task::OneShot) {
         daemon.set_dumps(absolute(directory), args.reload);
@@ -219,16 +232,10 @@ fn refclocks(config: &Config, daemon: &mut Daemon) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// What the drift file says; a complaint when it says nothing.
-fn read_drift(config: &Config, life: &Life) -> Option<(f64, f64, String)> {
-    let (path, _) = config.driftfile.as_ref()?;
+/// What the drift file says, frequency and skew in ppm: `None` when there is none to read, `Some(None)` when it says nothing.
+fn read_drift(path: &str) -> Option<Option<(f64, f64)>> {
     let bytes = file::read_bounded(Path::new(path), DRIFT_LIMIT).ok()?;
-    let read = parse_drift(&String::from_utf8_lossy(&bytes));
-    if read.is_none() {
-        let line = format!("Could not read valid frequency and skew from driftfile {path}");
-        life.line(Level::Warning, &line);
-    }
-    read.map(|(frequency, skew)| (frequency, skew, path.clone()))
+    Some(parse_drift(&String::from_utf8_lossy(&bytes)))
 }
 
 /// Whether that place is a file of a `sourcedir`.
