@@ -25,7 +25,9 @@ use crate::types::{MonoTime, TimeDelta};
 /// Without a suitable source it gives up after this long.
 const PATIENCE: TimeDelta = TimeDelta::from_secs(10);
 
-/// Measures and corrects. Answers how the daemon ends, if it was told to in between.
+/// Measures and corrects. Answers how the daemon ends, if it was told to in between. Not inlined: it keeps a second daemon on the
+/// stack, which would stay there for as long as the first one runs.
+#[inline(never)]
 pub(super) fn correct(
     args: &Args,
     config: &Config,
