@@ -32,6 +32,7 @@ use super::server::Server;
 use super::statlog::StatLog;
 use crate::engine::daemon::{Correction, Engine, Input, Level, Lookup, NameId};
 use crate::engine::interference::Watch;
+use crate::engine::measurement::SourceId;
 use crate::engine::options::Source;
 use crate::engine::record::Record;
 use crate::engine::timeline::KernelRate;
@@ -227,25 +228,38 @@ impl Daemon {
         &mut self.server
     }
 
-    /// Adds a source by its configured name; the log tells of those that files of a `sourcedir` name.
-    pub fn add(&mut self, options: &Source, told: bool) {
+    /// Adds a source by its configured name.
+    pub fn add(&mut self, options: &Source) {
         let now = clock::both();
         match options.name.parse::<IpAddr>() {
             Ok(address) => {
                 let to = SocketAddr::new(address, options.port);
-                let added = match told {
-                    true => self.engine.add_new_address(now, to, options, &mut self.rng),
-                    false => self.engine.add_address(now, to, options, &mut self.rng),
-                };
-                if added.is_none() {
-                    let line = format!("Could not add source {address} : Already in use");
-                    self.engine.log(Level::Error, line);
-                }
+                let added = self.engine.add_address(now, to, options, &mut self.rng);
+                self.tell_refused(address, added);
             }
-            Err(_) if told => self.engine.add_new_name(now, options),
             Err(_) => {
                 self.engine.add_name(now, options);
             }
+        }
+    }
+
+    /// As [`Self::add`], of one that a file of a `sourcedir` names: the log tells of it.
+    pub fn add_filed(&mut self, options: &Source) {
+        let now = clock::both();
+        match options.name.parse::<IpAddr>() {
+            Ok(address) => {
+                let to = SocketAddr::new(address, options.port);
+                let added = self.engine.add_new_address(now, to, options, &mut self.rng);
+                self.tell_refused(address, added);
+            }
+            Err(_) => self.engine.add_new_name(now, options),
+        }
+    }
+
+    fn tell_refused(&mut self, address: IpAddr, added: Option<SourceId>) {
+        if added.is_none() {
+            let line = format!("Could not add source {address} : Already in use");
+            self.engine.log(Level::Error, line);
         }
     }
 

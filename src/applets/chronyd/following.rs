@@ -153,7 +153,8 @@ pub(super) fn daemon(
         hardware.join(&mut daemon, controls);
     }
     for (configured, place) in &config.sources {
-        daemon.add(&source(args, config, configured), is_filed(config, place));
+        let source = source(args, config, configured);
+        if is_filed(config, place) { daemon.add_filed(&source) } else { daemon.add(&source) }
     }
     if let Some([sensor, interval, ..]) = config.tempcomp.as_deref() {
         let interval = interval.parse().ok().and_then(TimeDelta::from_secs_f64).unwrap_or_default();

@@ -45,7 +45,7 @@ pub(super) fn correct(
             Some(address) => {
                 let mut source = Source::new(Kind::Server, &address.to_string());
                 source.flags.iburst = true;
-                measuring.add(&source, false);
+                measuring.add(&source);
                 any = true;
             }
             None => {

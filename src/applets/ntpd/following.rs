@@ -124,7 +124,7 @@ pub(super) fn daemon(prepared: Prepared<'_>, server: Server) -> Result<Daemon, F
         daemon.set_leap_source(LeapSource::Leapfile { path: absolute(path), unchecked });
     }
     for (source, _) in &config.sources {
-        daemon.add(&asked(args, source), false);
+        daemon.add(&asked(args, source));
     }
     broadcasts(daemon.engine_mut(), config, ntp);
     let now = clock::both();
