@@ -38,10 +38,9 @@ use crate::engine::record::Record;
 use crate::engine::timeline::KernelRate;
 use crate::sys::clock::ClockControl;
 use crate::sys::dns::{Found, Resolver};
-use crate::sys::memory::{Code, give_back};
 use crate::sys::signal::{self, Signal};
 use crate::sys::wait::{Woken, wait};
-use crate::sys::{SysError, clock};
+use crate::sys::{SysError, clock, memory};
 use crate::types::{MonoTime, TimeDelta};
 
 /// Longer packets than this are no NTP packets.
@@ -296,7 +295,7 @@ impl Daemon {
             self.server.set_snapshot(dressed);
             // what the first exchanges needed is given back, too
             if settles.pop_if(|at| *at <= clock::mono()).is_some() {
-                give_back(if settles.is_empty() { Code::Keep } else { Code::Drop });
+                memory::give_back();
             }
             let next = settles.last().copied().into_iter().chain(until.deadline).min();
             match self.wait_and_answer(next, log, house)? {

@@ -88,15 +88,6 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-/// Whether a daemon gives back the code that it runs, too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Code {
-    /// What it ran until now, it seldom runs again.
-    Drop,
-    /// It works with it: to bring it back, maybe from the disk, costs more than minutes of that work.
-    Keep,
-}
-
 /// Gives back what only the start needed: free pages of the heap, of the stack below what is in use, and the pages of the program and
 /// its libraries, of which those that are used come back from the page cache with the next access. Afterwards what is resident is what
 /// the daemon works with.
@@ -104,14 +95,12 @@ pub enum Code {
 /// Nothing changes but that: only mappings of files are touched of which no page was ever written in this process (the kernel counts
 /// none as anonymous) and none can be; the stack is that of the first thread, and only when it is that which calls. Where memory is
 /// locked (`lock_all`) the kernel refuses and it stays. Takes half a millisecond; not being able to is no harm, hence no result.
-pub fn give_back(code: Code) {
+pub fn give_back() {
     let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap_or_default();
     let here = ptr::from_ref(&smaps).addr();
     // SAFETY: a number.
     let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(0);
     let mut free = unwritten(&smaps);
-    let this = (give_back as fn(Code) as *const ()).addr();
-    free.retain(|range| code == Code::Drop || !range.contains(&this));
     free.extend(unused_stack(&smaps, here, page));
     drop(smaps);
     #[cfg(target_env = "gnu")]
@@ -218,8 +207,7 @@ Anonymous:            68 kB
     fn the_process_goes_on_afterwards() {
         let text = std::fs::read_to_string("/proc/self/smaps").unwrap();
         let before = text.clone();
-        give_back(Code::Keep);
-        give_back(Code::Drop);
+        give_back();
         assert!(!unwritten(&text).is_empty(), "at least the program itself");
         assert_eq!((text, format!("{:.3}", 2.5_f64.exp())), (before, "12.182".to_owned()));
     }
