@@ -18,6 +18,8 @@ use super::{Lab, Side};
 /// When memory is read, and how long everything else is then watched.
 const START: Duration = Duration::from_secs(30);
 const WATCHED: Duration = Duration::from_secs(120);
+/// The default poll interval.
+const POLL: Duration = Duration::from_secs(64);
 /// For how long the daemons with many sources are left alone, and watched.
 const WARM: Duration = Duration::from_secs(30);
 const BUSY: Duration = Duration::from_secs(30);
@@ -87,54 +89,80 @@ fn median(figures: impl Iterator<Item = f64>) -> f64 {
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// What a daemon has used so far.
+#[derive(Clone, Copy)]
+struct Used {
+    /// RSS and private dirty, kB.
+    memory: [f64; 2],
+    wakeups: u64,
+    /// CPU, ns.
+    cpu: u64,
+}
+
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn used(daemon: &Daemon) -> Used {
+    let memory = ["Rss", "Private_Dirty"].map(|line| daemon.memory(line) as f64);
+    Used { memory, wakeups: daemon.wakeups(), cpu: daemon.cpu() }
+}
+
+/// What one of them has used when it is watched, and at the end of that. It starts after `pause`.
+fn watched(lab: &Lab, side: Side, port: u16, pause: Duration) -> Option<[Used; 2]> {
+    std::thread::sleep(pause);
+    let daemon = follow(lab, side, 4, port, "iburst")?;
+    std::thread::sleep(START);
+    let before = used(&daemon);
+    std::thread::sleep(WATCHED);
+    Some([before, used(&daemon)])
+}
+
 pub(super) fn four(lab: &mut Lab) {
-    while_served(|port, _| {
-        let sides = [(Side::Theirs, "chronyd"), (Side::Ours, "ours")];
-        let mut daemons = sides.map(|side| (side, Vec::new()));
-        for _ in 0..REPEATED {
-            for ((side, _), daemons) in &mut daemons {
-                daemons.extend(follow(lab, *side, 4, port, "iburst"));
-            }
-        }
-        std::thread::sleep(START);
-        let look = |daemon: &Daemon| {
-            let memory = ["Rss", "Private_Dirty"].map(|line| daemon.memory(line) as f64);
-            (memory, daemon.wakeups(), daemon.cpu())
-        };
-        let before = daemons.each_ref().map(|(_, daemons)| daemons.iter().map(look).collect::<Vec<_>>());
-        std::thread::sleep(WATCHED);
-        let mut their_cpu = None;
-        for (((side, name), daemons), before) in
-            daemons.iter().zip(before).filter(|((_, all), _)| !all.is_empty())
-        {
-            let both = || daemons.iter().map(look).zip(&before);
-            let cpu = median(both().map(|(after, before)| per_minute(before.2, after.2) / 1e3));
-            let wakeups = median(both().map(|(after, before)| per_minute(before.1, after.1)));
-            let [resident, dirty] =
-                [0, 1].map(|place| median(before.iter().map(|(memory, ..)| memory[place])));
-            // what chronyd takes tells how fast this machine is just now
-            let pace =
-                *their_cpu.get_or_insert(if *side == Side::Theirs { cpu } else { THEIR_CPU }) / THEIR_CPU;
-            let figures = [
-                ("resident with four sources", resident, 2560.0, "kB"),
-                ("private dirty with four sources", dirty, 300.0, "kB"),
-                ("wake-ups with four sources", wakeups, 6.5, "a minute"),
-                ("CPU with four sources", cpu, 700.0 * pace, "us a minute"),
-            ];
-            for (what, value, limit, unit) in figures {
-                if *side == Side::Ours {
-                    lab.figures.at_most(&format!("{name}, {what}"), value, limit, unit);
-                } else {
-                    lab.figures.note(&format!("{name}, {what}"), value, unit);
-                }
-            }
-            for (what, place) in [("resident", 0), ("private dirty", 1)] {
-                let later = median(both().map(|((memory, ..), _)| memory[place]));
-                lab.figures.note(&format!("{name}, {what} two minutes later"), later, "kB");
-            }
-        }
+    let sides = [(Side::Theirs, "chronyd"), (Side::Ours, "ours")];
+    // a machine has one of them: they start one after another, so that none polls while another one has just filled the caches
+    let pause = |place: u32| POLL * place / u32::try_from(REPEATED * sides.len()).unwrap_or(1);
+    let places = (0..).take(REPEATED * sides.len());
+    let all: Vec<(Side, [Used; 2])> = while_served(|port, _| {
+        let lab = &*lab;
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = places
+                .zip(sides.iter().cycle())
+                .map(|(place, (side, _))| {
+                    (*side, scope.spawn(move || watched(lab, *side, port, pause(place))))
+                })
+                .collect();
+            threads.into_iter().filter_map(|(side, thread)| Some((side, thread.join().unwrap()?))).collect()
+        })
     });
+    let mut their_cpu = None;
+    for (side, name) in sides {
+        let of = |figure: &dyn Fn(&[Used; 2]) -> f64| {
+            median(all.iter().filter(|(whose, _)| *whose == side).map(|(_, used)| figure(used)))
+        };
+        let cpu = of(&|[before, after]| per_minute(before.cpu, after.cpu) / 1e3);
+        if cpu.is_nan() {
+            continue;
+        }
+        let wakeups = of(&|[before, after]| per_minute(before.wakeups, after.wakeups));
+        let [resident, dirty] = [0, 1].map(|place| of(&|[before, _]| before.memory[place]));
+        // what chronyd takes tells how fast this machine is just now
+        let pace = *their_cpu.get_or_insert(if side == Side::Theirs { cpu } else { THEIR_CPU }) / THEIR_CPU;
+        let figures = [
+            ("resident with four sources", resident, 2560.0, "kB"),
+            ("private dirty with four sources", dirty, 300.0, "kB"),
+            ("wake-ups with four sources", wakeups, 6.5, "a minute"),
+            ("CPU with four sources", cpu, 700.0 * pace, "us a minute"),
+        ];
+        for (what, value, limit, unit) in figures {
+            if side == Side::Ours {
+                lab.figures.at_most(&format!("{name}, {what}"), value, limit, unit);
+            } else {
+                lab.figures.note(&format!("{name}, {what}"), value, unit);
+            }
+        }
+        for (what, place) in [("resident", 0), ("private dirty", 1)] {
+            let later = of(&|[_, after]| after.memory[place]);
+            lab.figures.note(&format!("{name}, {what} two minutes later"), later, "kB");
+        }
+    }
 }
 
 /// Cost of a poll in us, and memory in kB, with this many sources.
