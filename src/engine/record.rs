@@ -3,6 +3,7 @@
 //! Offsets are to be added, > 0: our clock is behind; a file's own sign is made where it is written.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use super::association::Packet;
 use super::measurement::SourceId;
@@ -19,7 +20,7 @@ pub enum Record {
         /// Who sent it.
         whom: IpAddr,
         /// What came, and what was made of it.
-        packet: Box<Packet>,
+        packet: Rc<Packet>,
     },
     /// statistics.log.
     Statistics(Statistics),

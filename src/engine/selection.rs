@@ -342,12 +342,18 @@ impl Selection {
         Outcome { decision, leap, messages }
     }
 
+    /// What is remembered of a source.
+    #[inline(never)] // one search for all that look: their code is cold whenever a sample comes
+    fn memory(&mut self, id: SourceId) -> Option<&mut Memory> {
+        self.sources.get_mut(&id)
+    }
+
     fn status(&self, id: SourceId) -> Status {
         self.sources.get(&id).map_or(Status::MissingSamples, |memory| memory.status)
     }
 
     fn set(&mut self, id: SourceId, status: Status) {
-        if let Some(memory) = self.sources.get_mut(&id) {
+        if let Some(memory) = self.memory(id) {
             memory.status = status;
             if !status.is_truechimer() {
                 memory.score = 1.0;
@@ -367,10 +373,10 @@ impl Selection {
 
     /// Sets the status of everything that cannot be selected; answers the rest.
     fn screen(&mut self, candidates: &[Candidate], limits: &Limits) -> Vec<(Candidate, Stats)> {
-        let mut kept = Vec::new();
+        let mut kept = Vec::with_capacity(candidates.len());
         for candidate in candidates {
             let verdict = first_fault(candidate, limits);
-            if let (Some(stats), Some(memory)) = (candidate.stats, self.sources.get_mut(&candidate.id)) {
+            if let (Some(stats), Some(memory)) = (candidate.stats, self.memory(candidate.id)) {
                 let slack = limits.maxclockerror * (2.0 * stats.last_ago - stats.first_ago).max(0.0);
                 memory.limits = (stats.low - slack, stats.high + slack);
                 memory.last_ago = stats.last_ago;
@@ -514,7 +520,7 @@ impl Selection {
         let moved = old.is_some_and(|id| updated.contains(&id));
         let mut best: Option<(SourceId, f64)> = None;
         for (candidate, stats) in kept {
-            let Some(memory) = self.sources.get_mut(&candidate.id) else { continue };
+            let Some(memory) = self.memory(candidate.id) else { continue };
             let own = distance(candidate, stats);
             match reference {
                 Some(_) if Some(candidate.id) == old => memory.score = 1.0,
@@ -561,13 +567,14 @@ impl Selection {
             return Decision::Keep;
         }
         self.set(best, Status::Selected);
-        let mut used = vec![best];
+        let mut used = Vec::with_capacity(kept.len());
+        used.push(best);
         let reach = limits.combinelimit * (own.root_distance + limits.reselectdist);
         for (candidate, stats) in kept.iter().filter(|(c, _)| c.id != best) {
             let apart = (stats.frequency - own.frequency).abs();
             let near = stats.root_distance <= reach
                 && apart <= limits.combinelimit * (stats.skew + own.skew + 2.0 * limits.maxclockerror);
-            let Some(memory) = self.sources.get_mut(&candidate.id) else { continue };
+            let Some(memory) = self.memory(candidate.id) else { continue };
             memory.distant = if near { memory.distant.saturating_sub(1) } else { DISTANT_PENALTY };
             if memory.distant > 0 {
                 memory.status = Status::Distant;
@@ -588,7 +595,7 @@ impl Selection {
         messages: &mut Vec<Message>,
     ) {
         for candidate in candidates.iter().filter(|c| updated.contains(&c.id)) {
-            let Some(memory) = self.sources.get_mut(&candidate.id) else { continue };
+            let Some(memory) = self.memory(candidate.id) else { continue };
             let message = match memory.status {
                 Status::BadDistance => Message::Distance(candidate.id),
                 Status::Jittery => Message::Jitter(candidate.id),

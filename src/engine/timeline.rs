@@ -65,12 +65,13 @@ impl Exact {
 
     /// `self + secs`; what is not finite changes nothing.
     #[must_use]
+    #[inline(never)] // of whatever follows a line; see `TimeDelta::from_nanos_f64`
     pub fn plus(self, secs: f64) -> Self {
         let nanos = secs * 1e9 + self.part;
         match TimeDelta::from_nanos_f64(nanos) {
             Some(delta) if nanos.is_finite() => Self {
                 nanos: self.nanos.saturating_add(delta.as_nanos()),
-                part: nanos - to_float(delta.as_nanos()),
+                part: nanos - delta.as_nanos_f64(),
             },
             _ => self,
         }
@@ -86,10 +87,6 @@ impl Exact {
         TimeDelta::from_nanos(self.nanos.saturating_sub(other.nanos)).as_secs_f64()
             + (self.part - other.part) * 1e-9
     }
-}
-
-fn to_float(nanos: i64) -> f64 {
-    TimeDelta::from_nanos(nanos).as_secs_f64() * 1e9
 }
 
 /// What the kernel can be set to: `adjtimex` tick and freq (Linux, USER_HZ 100).

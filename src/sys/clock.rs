@@ -49,6 +49,7 @@ const CLOSE: TimeDelta = TimeDelta::from_micros(5);
 /// Readings of both clocks until the closest counts.
 const READINGS: usize = 5;
 
+#[inline(never)] // read at a dozen places of one round of the loop
 fn read(clock: ClockId) -> Timestamp {
     // these clocks exist on every Linux; the epoch stands in for a kernel that refuses
     clock_gettime(clock).map_or(Timestamp::UNIX_EPOCH, |t| {

@@ -25,11 +25,22 @@ const fn is_large(layout: Layout) -> bool {
 }
 
 /// Zeroed pages; null when there are none.
+#[cold]
 fn map(size: usize) -> *mut u8 {
     let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
     // SAFETY: a new mapping, wherever the kernel likes.
     let at = unsafe { libc::mmap(ptr::null_mut(), size, protection, flags, -1, 0) };
     if at == libc::MAP_FAILED { ptr::null_mut() } else { at.cast() }
+}
+
+/// Gives such pages back.
+///
+/// # Safety
+/// The block was mapped in this size and nobody uses it any more.
+#[cold]
+unsafe fn unmap(block: *mut u8, size: usize) {
+    // SAFETY: as the caller promises.
+    unsafe { libc::munmap(block.cast(), size) };
 }
 
 // SAFETY: a block's layout tells whether it was mapped or is of the system's allocator, and each is given to its own; mapped
@@ -54,7 +65,7 @@ unsafe impl GlobalAlloc for Allocator {
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if is_large(layout) {
             // SAFETY: the block was mapped in this size and nobody uses it any more.
-            unsafe { libc::munmap(block.cast(), layout.size()) };
+            unsafe { unmap(block, layout.size()) };
         } else {
             // SAFETY: as the caller promises.
             unsafe { System.dealloc(block, layout) };

@@ -132,7 +132,7 @@ impl LogInterval {
 
     /// Seconds: 2^exponent (2⁻¹²⁸ … 2¹²⁷, always finite).
     pub fn to_secs(self) -> Secs {
-        Secs::literal(2.0_f64.powi(i32::from(self.0)))
+        Secs::literal(f64::from(self.0).exp2())
     }
 }
 

@@ -129,6 +129,7 @@ impl TimeDelta {
     }
 
     /// From ns, to the nearest, saturating; `None` for NaN.
+    #[inline(never)] // a sleeping daemon's next sample waits for its code: dozens of copies would be 4 kB of it
     pub fn from_nanos_f64(nanos: f64) -> Option<Self> {
         // From 2⁵² on there are no fractions. Below, this is `round` without a call (SSE2 has no such instruction); it takes the double
         // just below a half for a half. A float-to-integer cast saturates.
@@ -144,8 +145,12 @@ impl TimeDelta {
 
     /// Seconds; loses ns beyond ±104 days.
     pub fn as_secs_f64(self) -> f64 {
-        let whole = self.0 / NANOS_PER_SEC;
-        whole as f64 + (self.0 % NANOS_PER_SEC) as f64 / 1e9
+        self.as_nanos_f64() / 1e9
+    }
+
+    /// ns; exact up to ±104 days.
+    pub const fn as_nanos_f64(self) -> f64 {
+        self.0 as f64
     }
 
     /// The magnitude.

@@ -1,6 +1,7 @@
 //! Which reply counts, and what it tells (discipline.md §1.2).
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use super::check::Tests;
 use super::facts::Packet;
@@ -81,7 +82,7 @@ impl Association {
         }
         let (Some(pending), Some(fit), true) = (self.memory.pending, fit, tests.is_valid()) else {
             packet.tests = tests;
-            self.effects.push_back(Effect::Packet(Box::new(packet)));
+            self.effects.push_back(Effect::Packet(Rc::new(packet)));
             return;
         };
         let previous = self.memory.previous.filter(|_| fit == Fit::Interleaved && self.role == Role::Client);
@@ -106,8 +107,9 @@ impl Association {
         packet.fill(context, &outcome, tests);
         packet.interleaved = fit == Fit::Interleaved;
         packet.authenticated = self.key().is_some();
-        self.effects.push_back(Effect::Packet(Box::new(packet.clone())));
-        self.last = Some(Box::new(packet));
+        let packet = Rc::new(packet);
+        self.last = Some(Rc::clone(&packet));
+        self.effects.push_back(Effect::Packet(packet));
         if pending.purpose == Purpose::Measure {
             self.conclude(context, tests, &header, outcome.measurement);
         }

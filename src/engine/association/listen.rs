@@ -1,6 +1,7 @@
 //! Broadcasts heard: the round trip is measured by a few requests at the start, then each packet of mode 5 is a sample.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use super::check::Tests;
 use super::exchange::{MAX_ROOT_DISTANCE, Outcome, in_range, root_values};
@@ -117,7 +118,7 @@ impl Association {
         let mut packet = self.packet(context, header, received, local);
         if !tests.is_valid() {
             packet.tests = tests;
-            self.effects.push_back(Effect::Packet(Box::new(packet)));
+            self.effects.push_back(Effect::Packet(Rc::new(packet)));
             return;
         }
         let poll = header.poll.log2().clamp(POLLS.0, POLLS.1);
@@ -137,8 +138,9 @@ impl Association {
         self.counters.valid = self.counters.valid.saturating_add(1);
         packet.fill(context, &outcome, tests);
         packet.authenticated = self.key().is_some();
-        self.effects.push_back(Effect::Packet(Box::new(packet.clone())));
-        self.last = Some(Box::new(packet));
+        let packet = Rc::new(packet);
+        self.last = Some(Rc::clone(&packet));
+        self.effects.push_back(Effect::Packet(packet));
         self.shift_reach(tests.is_synchronised());
         if tests.is_good() {
             self.counters.good = self.counters.good.saturating_add(1);

@@ -21,6 +21,7 @@ mod schedule;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 
 pub use self::broadcast::Broadcaster;
 pub use self::change::Change;
@@ -189,7 +190,7 @@ pub enum Effect {
     /// The socket of the last request is not needed any more.
     Close,
     /// A packet came in: for the measurements log.
-    Packet(Box<Packet>),
+    Packet(Rc<Packet>),
     /// A good sample: it is in the register already.
     Sample(Measurement),
     /// The reach register moved: the selection may have to be run again.
@@ -283,7 +284,7 @@ pub struct Association {
     /// Polls in a row with an empty register.
     unreachable: u32,
     counters: Counters,
-    last: Option<Box<Packet>>,
+    last: Option<Rc<Packet>>,
     /// What a dump said, until there is a packet.
     remembered: Option<Remembered>,
     effects: VecDeque<Effect>,

@@ -164,7 +164,7 @@ impl World {
         while let Some(effect) = self.association.poll() {
             match effect {
                 Effect::Send { bytes, token, .. } => self.deliver(&bytes, token),
-                Effect::Packet(packet) => self.packets.push(*packet),
+                Effect::Packet(packet) => self.packets.push(Packet::clone(&packet)),
                 Effect::Sample(measurement) => self.samples.push(measurement),
                 Effect::Notice(notice) => self.notices.push(notice),
                 Effect::Close | Effect::Reach => {}

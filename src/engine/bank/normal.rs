@@ -77,6 +77,7 @@ fn ratio<const N: usize, const D: usize>((above, below): &([f64; N], [f64; D]), 
 }
 
 /// For a standard normal variable: exp(−u²/2), and the probability that it lies above `u`.
+#[inline(never)] // its code is large, and is cold whenever a sample comes
 pub(super) fn bell_and_tail(u: f64) -> (f64, f64) {
     let bell = (-0.5 * u * u).exp();
     let x = u.abs() * FRAC_1_SQRT_2;

@@ -44,7 +44,7 @@ impl Fit {
         let (runs, points) = self.tested;
         let points = count(points);
         // runs among n random signs have mean n/2 + 1 and deviation √n/2; this meets 8:2, 16:5, 32:12, 64:26, 128:56
-        count(runs) > (points / 2.0 + 1.0 - 0.79 * points.sqrt()).floor()
+        count(runs) > points / 2.0 + 1.0 - 0.79 * points.sqrt()
     }
 }
 

@@ -140,7 +140,7 @@ impl Pair {
                     world.requests.push(self.now);
                     self.wire.push((self.now + 40e-6 + 1e-3, 1 - side, bytes));
                 }
-                Effect::Packet(packet) => world.packets.push(*packet),
+                Effect::Packet(packet) => world.packets.push(Packet::clone(&packet)),
                 Effect::Sample(sample) => world.samples.push(sample),
                 Effect::Close => panic!("the server's socket stays open"),
                 Effect::Reach | Effect::Notice(_) => {}
