@@ -135,13 +135,14 @@ impl Daemon {
     /// # Errors
     /// The resolver's pipe cannot be made.
     pub fn new(
-        engine: Engine,
+        mut engine: Engine,
         server: Server,
         control: Option<ClockControl>,
         asking: Asking,
     ) -> Result<Self, SysError> {
         let granted = engine.timeline().setting();
         let watch = look().map(Watch::new);
+        engine.record_details(false);
         Ok(Self {
             engine,
             server,
@@ -177,6 +178,7 @@ impl Daemon {
 
     /// Writes these log files.
     pub fn set_logs(&mut self, logs: StatLog) {
+        self.engine.record_details(logs.has_details());
         self.logs = Some(logs);
     }
 
@@ -290,14 +292,16 @@ impl Daemon {
                 }
             }
             self.watch(log);
-            let snapshot = self.engine.served(clock::both());
-            let dressed = self.informant.as_ref().map_or(snapshot, |informant| informant.dress(snapshot));
-            self.server.set_snapshot(dressed);
+            if self.server.sockets() > 0 {
+                let snapshot = self.engine.served(clock::both());
+                let dressed = self.informant.as_ref().map_or(snapshot, |informant| informant.dress(snapshot));
+                self.server.set_snapshot(dressed);
+            }
             // what the first exchanges needed is given back, too
             if settles.pop_if(|at| *at <= clock::mono()).is_some() {
                 memory::give_back();
             }
-            let next = settles.last().copied().into_iter().chain(until.deadline).min();
+            let next = [settles.last().copied(), until.deadline].into_iter().flatten().min();
             match self.wait_and_answer(next, log, house)? {
                 Woken::Signal => {
                     if let Some(signal) = signal::take() {
@@ -371,15 +375,18 @@ impl Daemon {
     }
 
     fn next_timeout(&self, deadline: Option<MonoTime>) -> Option<MonoTime> {
-        deadline
-            .into_iter()
-            .chain(self.engine.next_timeout())
-            .chain(self.clocks.deadline())
-            .chain(self.sensor.as_ref().map(Sensor::due))
-            .chain(self.server.deadline())
-            .chain(self.informant.as_ref().and_then(Informant::deadline))
-            .chain(self.rtc.iter().map(RtcKeeper::due))
-            .min()
+        [
+            deadline,
+            self.engine.next_timeout(),
+            self.clocks.deadline(),
+            self.sensor.as_ref().map(Sensor::due),
+            self.server.deadline(),
+            self.informant.as_ref().and_then(Informant::deadline),
+            self.rtc.as_ref().map(RtcKeeper::due),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Everything that came in goes to the engine, the timers too.
@@ -397,7 +404,7 @@ impl Daemon {
         self.serve()?;
         self.receive_shared(&mut buffer);
         for id in self.requests.own() {
-            self.receive(id, &mut buffer);
+            self.receive(id, &mut buffer, log);
         }
         while self.resolver.is_busy() && (self.resolver.wake_fd().is_none() || self.resolver_is_ready()?) {
             let Some(answer) = self.resolver.take() else { break };
@@ -431,8 +438,9 @@ impl Daemon {
         if let Record::Measurement { source, packet, .. } = record {
             self.heard(*source, packet);
         }
-        let noted = self.informant.as_mut().map(|i| i.note(record, &self.engine, clock::both()));
-        if let Some(Err(error)) = noted {
+        let asked = self.server.sockets() > 0;
+        let informant = self.informant.as_mut().filter(|informant| asked || informant.writes());
+        if let Some(Err(error)) = informant.map(|i| i.note(record, &self.engine, clock::both())) {
             log(Level::Error, &error.to_string());
         }
         if let Some(Err(error)) = self.logs.as_mut().map(|logs| logs.write(record)) {

@@ -102,6 +102,11 @@ impl StatLog {
         Self { directory: directory.to_owned(), kinds, banner, files: BTreeMap::new(), failed: false }
     }
 
+    /// Whether it holds statistics.log or selection.log.
+    pub fn has_details(&self) -> bool {
+        [Kind::Statistics, Kind::Selection].iter().any(|kind| self.kinds.contains(kind))
+    }
+
     /// Closes all files; the next record opens them again (`cyclelogs`).
     pub fn cycle(&mut self) {
         self.files.clear();

@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Daemon, ROUND};
+use super::{Daemon, Log, ROUND};
 use crate::engine::association::{Stamp, Stamper};
-use crate::engine::daemon::{Action, Input};
+use crate::engine::daemon::Input;
 use crate::engine::measurement::SourceId;
 use crate::sys::net::{Datagram, StampSource, UdpSocket};
 use crate::sys::{SysError, clock};
@@ -19,6 +19,9 @@ impl Daemon {
             if let Some(gate) = self.server.gate() {
                 gate.know_servers(self.engine.sources().map(|(_, source)| source.association.address().ip()));
             }
+        }
+        if self.server.sockets() == 0 && self.server.deadline().is_none() {
+            return Ok(false);
         }
         let answers = self.informant.is_some();
         let mut others: Vec<(SocketAddr, Vec<u8>, Stamp, Option<IpAddr>)> = Vec::new();
@@ -74,7 +77,8 @@ impl Daemon {
         }
     }
 
-    pub(super) fn receive(&mut self, id: SourceId, buffer: &mut [u8]) {
+    /// What has come to the socket of a request.
+    pub(super) fn receive(&mut self, id: SourceId, buffer: &mut [u8], log: Log<'_>) {
         for round in 0..ROUND {
             // the request's own time stamp comes before its reply is judged
             if let Some((token, at)) = self.requests.left(id, buffer) {
@@ -95,23 +99,8 @@ impl Daemon {
             let bytes = datagram.bytes;
             let input = Input::Reply { source: id, bytes, received, local };
             self.hand(input);
-            self.close_if_asked(id);
-        }
-    }
-
-    /// The engine may be through with this socket: what it said about that is done before the next packet is taken.
-    fn close_if_asked(&mut self, id: SourceId) {
-        let mut kept = Vec::new();
-        while let Some(action) = self.engine.poll() {
-            match action {
-                Action::Close(closed) if closed == id => {
-                    self.requests.close(id);
-                }
-                other => kept.push(other),
-            }
-        }
-        for action in kept {
-            self.engine.put_back(action);
+            // the engine may be through with this socket: then no further packet is taken from it
+            self.act(log);
         }
     }
 }

@@ -62,9 +62,10 @@ impl Daemon {
         }
     }
 
-    /// What has happened to the sources is told and logged in ntpd's words.
+    /// What has happened to the sources is told and logged in ntpd's words, as long as anybody can ask or reads it.
     pub(super) fn watch(&mut self, log: Log<'_>) {
-        let Some(informant) = &mut self.informant else { return };
+        let asked = self.server.sockets() > 0;
+        let Some(informant) = self.informant.as_mut().filter(|i| asked || i.writes()) else { return };
         match informant.watch(&self.engine, self.server.gate().map(|gate| &*gate), clock::both()) {
             Ok(lines) => lines.iter().for_each(|line| log(Level::Info, line)),
             Err(error) => log(Level::Error, &error.to_string()),

@@ -264,6 +264,11 @@ impl Informant {
         ["0.0.0.0 c016 06 restart".to_owned(), second.to_owned()]
     }
 
+    /// Whether it writes what it notes, also when nobody can ask.
+    pub const fn writes(&self) -> bool {
+        self.logs_events || self.statistics.is_some()
+    }
+
     /// The packets that answer a control message.
     pub fn answer(&mut self, message: &Message<'_>, house: House<'_>) -> Vec<Vec<u8>> {
         let caller =

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::telling::EstimateFacts;
 use super::{
     Action, Candidate, ClockCommand, EXTRA_EVERY, Engine, Jump, KernelRate, Level, Measurement, Now, Record,
-    RefId, Rng, SourceId, TimeDelta, crowd, selection,
+    RefId, Rng, SourceId, TimeDelta, crowd, find, selection,
 };
 use crate::auth::refid_of_ipv6;
 use crate::engine::bank::{Verdict, steer};
@@ -138,7 +138,7 @@ impl Engine {
         }
         let ids: Vec<SourceId> = self.sources.keys().copied().collect();
         for id in ids {
-            if let Some(source) = self.sources.get_mut(&id) {
+            if let Some(source) = find(&mut self.sources, id) {
                 source.association.reset();
                 source.fed = false;
                 source.fresh = false;
@@ -150,7 +150,7 @@ impl Engine {
 
     /// A good sample came in; it is in the register already.
     pub(super) fn sampled(&mut self, now: Now, id: SourceId, measurement: &Measurement, rng: &mut dyn Rng) {
-        if let Some(source) = self.sources.get_mut(&id) {
+        if let Some(source) = find(&mut self.sources, id) {
             source.fresh = true;
         }
         self.record_statistics(now, id);
@@ -174,7 +174,7 @@ impl Engine {
     /// The reachability of a source changed. In a crowd one that answers is judged with its sample, which may update the clock.
     pub(super) fn reached(&mut self, now: Now, id: SourceId, rng: &mut dyn Rng) {
         let answered = |s: &super::Source| s.association.facts().reach.bits() & 1 == 1;
-        let answered = self.sources.get(&id).is_some_and(answered);
+        let answered = self.source(id).is_some_and(answered);
         let waits = answered && crowd::is_crowd(self.sources.len());
         if !waits && self.crowd.is_time(now.mono, self.sources.len(), false) {
             self.select(now, rng);
@@ -243,17 +243,17 @@ impl Engine {
 
     /// Gives a sample of a believed source to the bank, and its earlier ones while the bank is young. Whether it learnt anything.
     fn feed(&mut self, now: Now, id: SourceId, measurement: &Measurement) -> bool {
-        let newcomer = self.sources.get(&id).is_some_and(|s| !s.fed);
+        let newcomer = self.source(id).is_some_and(|s| !s.fed);
         let verdict = if newcomer && self.is_young(now) || self.by_clock != self.follows_clock() {
             self.admit();
             None
         } else {
-            let mindelay = self.sources.get(&id).map_or(0.0, |s| s.association.options().mindelay);
+            let mindelay = self.source(id).map_or(0.0, |s| s.association.options().mindelay);
             Some(self.bank.accept(id, &mirrored(*measurement, mindelay)))
         };
         let outlook = self.bank.outlook(id);
         let learnt = !matches!(verdict, Some(Verdict::Crowded | Verdict::Refused));
-        let Some(source) = self.sources.get_mut(&id) else { return learnt };
+        let Some(source) = find(&mut self.sources, id) else { return learnt };
         source.fed = true;
         if matches!(verdict, Some(Verdict::Suspected | Verdict::Jumped)) && source.calm == 0 {
             source.calm = EXTRA_EVERY;
@@ -277,7 +277,7 @@ impl Engine {
 
     /// A source got its earlier samples back: it takes part as if the last one had just come.
     pub(super) fn readmit(&mut self, now: Now, id: SourceId, rng: &mut dyn Rng) {
-        if let Some(source) = self.sources.get_mut(&id) {
+        if let Some(source) = find(&mut self.sources, id) {
             source.fresh = true;
         }
         let outcome = self.judge(now, Some(id));

@@ -18,6 +18,7 @@ mod names;
 mod requests;
 mod smooth;
 mod telling;
+mod timers;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -49,12 +50,6 @@ use super::timeline::{KernelRate, Line, Timeline};
 use crate::auth::KeyRing;
 use crate::types::{Frequency, KeyId, Leap, LogInterval, Mode, MonoTime, Now, RefId, TimeDelta, Timestamp};
 
-/// Longest pause between requests to different sources.
-const SEPARATION: f64 = 0.2;
-/// Shortest.
-const LEAST_SEPARATION: f64 = 0.002;
-/// A request that is this much too early for its distance leaves all the same.
-const MOST_SLACK: TimeDelta = TimeDelta::from_micros(500);
 /// The kernel's own bound on the error grows at 500 ppm and means "unsynchronised" at 16 s: it is renewed before.
 const STATUS_INTERVAL: TimeDelta = TimeDelta::from_secs(4 * 3600);
 /// Requests after which a one-shot run gives a source up …
@@ -149,6 +144,8 @@ pub struct Engine {
     quiet_until: Option<MonoTime>,
     /// The daemon was told to end; the clock is not touched any more.
     gave_up: bool,
+    /// Whether statistics.log and selection.log are kept.
+    details: bool,
 }
 
 impl Engine {
@@ -207,10 +204,16 @@ impl Engine {
             generation: 0,
             quiet_until: None,
             gave_up: false,
+            details: true,
             settings: setup.settings,
         };
         engine.flush_clock();
         engine
+    }
+
+    /// Whether [`Record::Statistics`] and [`Record::Selection`] are wanted, as they are at first: they take more than many a sample.
+    pub const fn record_details(&mut self, wanted: bool) {
+        self.details = wanted;
     }
 
     /// Adds a source with an address of its own; `None`: another source has that address.
@@ -351,26 +354,6 @@ impl Engine {
         self.clock.rate_taken(at);
     }
 
-    /// Returns an action that was taken too early; it comes last.
-    pub fn put_back(&mut self, action: Action) {
-        self.actions.push_back(action);
-    }
-
-    /// When [`Input::Timer`] is due.
-    pub fn next_timeout(&self) -> Option<MonoTime> {
-        let broadcasts = self.broadcasts.iter().map(Broadcaster::next_timeout);
-        let clocks = self.clocks.values().map(|source| source.clock.next_timeout());
-        let leap = self.leap_timeout(self.last);
-        let own = [
-            self.clock.next_timeout(),
-            self.status_due,
-            self.names.next_timeout(),
-            leap,
-            self.fallback.next_timeout(),
-        ];
-        self.due.next().into_iter().chain(broadcasts).chain(clocks).chain(own.into_iter().flatten()).min()
-    }
-
     /// The clock and its corrections.
     pub const fn timeline(&self) -> &Timeline {
         self.clock.timeline()
@@ -475,69 +458,6 @@ impl Engine {
         self.commands.extend(self.clock.take_commands());
     }
 
-    /// The distance that requests to different sources keep.
-    fn separation(&mut self) -> TimeDelta {
-        let polls = self.sources.values().map(|s| s.association.facts().poll);
-        let shortest = self.crowd.shortest(self.generation, self.sources.len(), || polls.min().unwrap_or(6));
-        let interval = 2.0_f64.powi(shortest);
-        let count = f64::from(u32::try_from(self.sources.len()).unwrap_or(u32::MAX)).max(1.0);
-        let distance = (interval / 8.0)
-            .clamp(LEAST_SEPARATION, SEPARATION)
-            .min(interval / (2.0 * count))
-            .max(LEAST_SEPARATION);
-        TimeDelta::from_secs_f64(distance).unwrap_or_default()
-    }
-
-    fn run_timers(&mut self, now: Now, rng: &mut dyn Rng) {
-        let due = self.due.until(now.mono);
-        if !due.is_empty() {
-            self.run_sources(now, &due, rng);
-        }
-        self.fall_back(now);
-        self.poll_clocks(now, rng);
-        self.names.timer(now.mono);
-        self.follow_names(now, rng);
-        self.reference.refresh_local(self.clock.timeline().estimated(now.clock), rng);
-        if self.status_due.is_some_and(|due| due <= now.mono) {
-            self.tell_kernel(now);
-        }
-        self.host.snapshot = self.snapshot(now);
-        self.broadcast(now, rng);
-    }
-
-    /// The timers of sources that are due. Those whose requests have to wait for their distance form a queue, so that each wakes
-    /// once and not whenever another one's turn comes.
-    fn run_sources(&mut self, now: Now, due: &[SourceId], rng: &mut dyn Rng) {
-        let separation = self.separation();
-        // late by as much as the loop was for the one before is not too early
-        let slack = (separation / 8).min(MOST_SLACK);
-        let mut last = self.last_send;
-        for id in due {
-            let free = last.map_or(now.mono, |last| last + separation);
-            let earliest = if free <= now.mono + slack { now.mono } else { free };
-            self.event_at(now, *id, Event::Timer, earliest, rng);
-            let next = self.sources.get(id).and_then(|source| source.association.next_timeout());
-            let waits = earliest > now.mono && next == Some(earliest);
-            last = if waits { Some(earliest) } else { last.max(self.last_send) };
-        }
-    }
-
-    fn broadcast(&mut self, now: Now, rng: &mut dyn Rng) {
-        if !self.broadcasts.iter().any(|broadcaster| broadcaster.next_timeout() <= now.mono) {
-            return;
-        }
-        let timeline = self.clock.timeline();
-        let host = &Host { snapshot: self.served(now), ..self.host.clone() };
-        let (keys, earliest) = (&self.keys, now.mono);
-        let mut context = Context { now, timeline, keys, host, earliest, rng };
-        for broadcaster in &mut self.broadcasts {
-            if let Some((to, _, bytes)) = broadcaster.timer(&mut context) {
-                self.listen.sent(&bytes);
-                self.actions.push_back(Action::Broadcast { to, bytes });
-            }
-        }
-    }
-
     /// Gives an event to a source and does what it asks for.
     pub fn event(&mut self, now: Now, id: SourceId, event: Event<'_>, rng: &mut dyn Rng) {
         self.event_at(now, id, event, now.mono, rng);
@@ -545,7 +465,7 @@ impl Engine {
 
     /// `earliest`: when a request may leave.
     fn event_at(&mut self, now: Now, id: SourceId, event: Event<'_>, earliest: MonoTime, rng: &mut dyn Rng) {
-        let Some(source) = self.sources.get_mut(&id) else { return };
+        let Some(source) = find(&mut self.sources, id) else { return };
         let mut context = Context {
             now,
             timeline: self.clock.timeline(),
@@ -559,7 +479,7 @@ impl Engine {
     }
 
     fn drain(&mut self, now: Now, id: SourceId, rng: &mut dyn Rng) {
-        while let Some(source) = self.sources.get_mut(&id) {
+        while let Some(source) = find(&mut self.sources, id) {
             let Some(effect) = source.association.poll() else { break };
             let whom = source.association.address().ip();
             match effect {
@@ -594,16 +514,6 @@ impl Engine {
         self.note_due(id);
     }
 
-    /// The timer of a source may have moved.
-    pub(super) fn note_due(&mut self, id: SourceId) {
-        let Some(source) = self.sources.get_mut(&id) else { return };
-        let next = source.association.next_timeout();
-        if source.due != next {
-            let before = std::mem::replace(&mut source.due, next);
-            self.due.set(id, before, next);
-        }
-    }
-
     /// `authselectmode` decides what the selection options of authenticated and other sources mean.
     fn update_options(&mut self) {
         let authenticated = |source: &Source| source.association.options().key != 0;
@@ -631,6 +541,12 @@ impl Engine {
             source.effective = options;
         }
     }
+}
+
+/// A source of these.
+#[inline(never)] // looked for at a dozen places of one poll: as many copies of the search would be 2 kB of cold code
+fn find(sources: &mut BTreeMap<SourceId, Source>, id: SourceId) -> Option<&mut Source> {
+    sources.get_mut(&id)
 }
 
 /// `ADDRESS (NAME)`, as the log shows a source.

@@ -3,7 +3,7 @@
 use super::follow::refid_of;
 use super::{
     Action, ClockCommand, Course, Engine, Leap, Level, Now, Record, RefId, Rng, STATUS_INTERVAL, SourceId,
-    TimeDelta, Whom, named,
+    TimeDelta, Whom, find, named,
 };
 use crate::engine::record;
 use crate::engine::reference::Update;
@@ -71,7 +71,7 @@ impl Engine {
     /// What is told of the source that the clock follows; its sample is used up.
     fn followed(&mut self, id: SourceId, free: FreeTime) -> Option<Followed> {
         let line = self.clock.timeline().line();
-        let (register, whom, refid, stratum) = if let Some(source) = self.sources.get_mut(&id) {
+        let (register, whom, refid, stratum) = if let Some(source) = find(&mut self.sources, id) {
             source.fresh = false;
             let facts = source.association.facts();
             let address = facts.address.ip();
@@ -133,6 +133,10 @@ impl Engine {
 
     /// Tells the kernel how good the clock is; it is told again before its own bound grows too large.
     pub(super) fn tell_kernel(&mut self, now: Now) {
+        if !self.clock.is_controlled() {
+            self.status_due = None;
+            return;
+        }
         let estimated = self.timeline().estimated(now.clock);
         let remaining = self.timeline().remaining(now.clock).abs();
         let synchronised = self.reference.is_synchronised();
@@ -221,6 +225,9 @@ impl Engine {
     }
 
     pub(super) fn record_statistics(&mut self, now: Now, id: SourceId) {
+        if !self.details {
+            return;
+        }
         let (at, line) = (self.timeline().free(now.clock), self.timeline().line());
         let time = self.timeline().estimated(now.clock);
         let Some(whom) = self.whom(id) else { return };
@@ -251,6 +258,9 @@ impl Engine {
     }
 
     fn record_selection(&mut self, now: Now) {
+        if !self.details {
+            return;
+        }
         let time = self.timeline().estimated(now.clock);
         let servers = self.sources.iter().map(|(id, source)| {
             let whom = Whom::Address(source.association.address().ip());

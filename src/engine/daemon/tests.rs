@@ -83,6 +83,8 @@ struct World {
     /// Keys of the servers.
     keys: KeyRing,
     resolver: Vec<IpAddr>,
+    /// Records for statistics.log and selection.log.
+    details: usize,
 }
 
 fn address(n: u8) -> SocketAddr {
@@ -129,6 +131,7 @@ impl World {
             broadcast: Vec::new(),
             keys: KeyRing::default(),
             resolver: Vec::new(),
+            details: 0,
         }
     }
 
@@ -203,6 +206,7 @@ impl World {
                     let now = self.kernel.at(self.truth);
                     self.engine.handle(now, Input::Resolved { name, result }, &mut self.rng);
                 }
+                Action::Record(Record::Statistics(_) | Record::Selection(_)) => self.details += 1,
                 Action::Clock(_) | Action::Close(_) | Action::Record(_) => {}
             }
         }
@@ -277,6 +281,20 @@ fn a_default_start_is_calm_and_right() {
     let (frequency, skew) = world.drift.unwrap();
     assert!((frequency - 100.0).abs() < 0.5 && skew < 10.0, "{frequency} {skew}");
     assert_eq!(world.log, ["Selected source 10.0.0.1"]);
+}
+
+#[test]
+fn details_that_nobody_reads_are_not_made_and_nothing_else_changes() {
+    let run = |wanted: bool| {
+        let mut world = World::new(0.01, 20.0, Settings::default());
+        world.engine.record_details(wanted);
+        (1..=3).for_each(|n| _ = world.server(n, 0.0, "iburst"));
+        world.run_until(2000);
+        (world.details, (world.sent, world.error(), world.rate_error(), world.letters()))
+    };
+    let ((some, with), (none, without)) = (run(true), run(false));
+    assert!(some > 100 && none == 0, "{some} {none}");
+    assert_eq!(with, without);
 }
 
 #[test]
