@@ -12,7 +12,7 @@ const LEAST_SEPARATION: f64 = 0.002;
 const MOST_SLACK: TimeDelta = TimeDelta::from_micros(500);
 
 impl Engine {
-    /// When [`Input::Timer`] is due.
+    /// When [`Input::Timer`](super::Input::Timer) is due.
     pub fn next_timeout(&self) -> Option<MonoTime> {
         let broadcasts = self.broadcasts.iter().map(Broadcaster::next_timeout).min();
         let clocks = self.clocks.values().map(|source| source.clock.next_timeout()).min();
