@@ -292,11 +292,7 @@ impl Daemon {
                 }
             }
             self.watch(log);
-            if self.server.sockets() > 0 {
-                let snapshot = self.engine.served(clock::both());
-                let dressed = self.informant.as_ref().map_or(snapshot, |informant| informant.dress(snapshot));
-                self.server.set_snapshot(dressed);
-            }
+            self.renew_served();
             // what the first exchanges needed is given back, too
             if settles.pop_if(|at| *at <= clock::mono()).is_some() {
                 memory::give_back();
@@ -439,12 +435,21 @@ impl Daemon {
             self.heard(*source, packet);
         }
         let asked = self.server.sockets() > 0;
-        let informant = self.informant.as_mut().filter(|informant| asked || informant.writes());
+        let informant = self.informant.as_mut().filter(|informant| informant.is_heard(asked));
         if let Some(Err(error)) = informant.map(|i| i.note(record, &self.engine, clock::both())) {
             log(Level::Error, &error.to_string());
         }
         if let Some(Err(error)) = self.logs.as_mut().map(|logs| logs.write(record)) {
             log(Level::Error, &format!("Could not write {} : {}", error.object, error.reason()));
+        }
+    }
+
+    /// What clients are told from now on; nothing without a socket by which they could ask.
+    fn renew_served(&mut self) {
+        if self.server.sockets() > 0 {
+            let snapshot = self.engine.served(clock::both());
+            let dressed = self.informant.as_ref().map_or(snapshot, |informant| informant.dress(snapshot));
+            self.server.set_snapshot(dressed);
         }
     }
 
@@ -469,6 +474,10 @@ impl Daemon {
         };
         commands.service(&mut desk);
         self.set_clock();
+        if changed {
+            // it may have opened the server's sockets, which are answered before the loop comes round
+            self.renew_served();
+        }
         if dump {
             self.write_dumps();
         }

@@ -65,7 +65,7 @@ impl Daemon {
     /// What has happened to the sources is told and logged in ntpd's words, as long as anybody can ask or reads it.
     pub(super) fn watch(&mut self, log: Log<'_>) {
         let asked = self.server.sockets() > 0;
-        let Some(informant) = self.informant.as_mut().filter(|i| asked || i.writes()) else { return };
+        let Some(informant) = self.informant.as_mut().filter(|i| i.is_heard(asked)) else { return };
         match informant.watch(&self.engine, self.server.gate().map(|gate| &*gate), clock::both()) {
             Ok(lines) => lines.iter().for_each(|line| log(Level::Info, line)),
             Err(error) => log(Level::Error, &error.to_string()),

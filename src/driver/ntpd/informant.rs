@@ -264,9 +264,9 @@ impl Informant {
         ["0.0.0.0 c016 06 restart".to_owned(), second.to_owned()]
     }
 
-    /// Whether it writes what it notes, also when nobody can ask.
-    pub const fn writes(&self) -> bool {
-        self.logs_events || self.statistics.is_some()
+    /// Whether anybody hears of what it notes: who asks, where it is `asked`; readers of its files and of the log.
+    pub const fn is_heard(&self, asked: bool) -> bool {
+        asked || self.logs_events || self.statistics.is_some()
     }
 
     /// The packets that answer a control message.
